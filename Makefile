@@ -1,0 +1,28 @@
+# Two commands on a fresh machine: `make run` does the main job, `make test` runs the tests.
+# Both first make an environment in .venv; PYTHON chooses its interpreter (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# What `make run` trains. Ten classes and ten epochs take minutes on a CPU.
+MODEL ?= alexnet
+FLAGS ?= --classes 10 --epochs 10
+
+.PHONY: run test
+
+$(VENV)/ready: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+# Tiny ImageNet where it is here or can be downloaded, else the demo data that the program draws itself.
+run: $(VENV)/ready
+	@dataset=tiny-imagenet; $(BIN)/python src/curate_data.py || { dataset=demo; echo "no Tiny ImageNet: training on the demo data"; }; \
+	set -ex; name=quickstart_$(MODEL)_$$dataset; \
+	$(BIN)/python src/train.py --model $(MODEL) --dataset $$dataset --run_name $$name --overwrite $(FLAGS); \
+	$(BIN)/python src/test.py --model $$name; \
+	$(BIN)/python plots/plot_training_loss.py --model $$name; \
+	$(BIN)/python plots/plot_training_acc.py --model $$name; \
+	$(BIN)/python src/infer.py --model $$name --top_k 5 --image "$$(find data/curated/$$dataset/test -name '*.JPEG' | head -n 1)"
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest

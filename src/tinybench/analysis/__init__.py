@@ -1,0 +1,1 @@
+"""What is read back from results/: tables and figures. Nothing here trains."""

@@ -1,0 +1,1 @@
+"""The image sets and the batches made from them."""

@@ -1,0 +1,105 @@
+"""Batches on the device: a training batch is a pure function of (images, recipe, epoch, step)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tinybench.data.augment import build_policy, normalize
+from tinybench.data.imageset import ImageSet
+from tinybench.data.mix import draw_mix
+from tinybench.recipe import Recipe
+from tinybench.runtime.device import memory_format
+from tinybench.runtime.seeds import Purpose, numpy_generator, torch_generator
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images, and the two labels of each that MixUp or CutMix left it with.
+
+    Attributes:
+        images: float32 (B, 3, H, W), normalised.
+        labels, other_labels: int64 (B,); equal where nothing was mixed.
+        lam: weight of `labels`; 1 - lam is the weight of `other_labels`.
+    """
+
+    images: Tensor
+    labels: Tensor
+    other_labels: Tensor
+    lam: float
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def pieces(self, count: int) -> Iterator["Batch"]:
+        """Cut into at most `count` batches of nearly equal size."""
+        columns = zip(self.images.chunk(count), self.labels.chunk(count), self.other_labels.chunk(count), strict=True)
+        for images, labels, other_labels in columns:
+            yield Batch(images, labels, other_labels, self.lam)
+
+    def loss(self, logits: Tensor, label_smoothing: float) -> Tensor:
+        """Mean cross entropy, both labels weighed by lambda."""
+        loss = F.cross_entropy(logits, self.labels, label_smoothing=label_smoothing)
+        if self.lam == 1:
+            return loss
+        other = F.cross_entropy(logits, self.other_labels, label_smoothing=label_smoothing)
+        return self.lam * loss + (1 - self.lam) * other
+
+    def correct(self, logits: Tensor) -> Tensor:
+        """Number of right answers, both labels weighed by lambda; float32 scalar."""
+        answers = logits.argmax(dim=1)
+        correct = (answers == self.labels).sum(dtype=torch.float32)
+        if self.lam == 1:
+            return correct
+        return self.lam * correct + (1 - self.lam) * (answers == self.other_labels).sum(dtype=torch.float32)
+
+
+class TrainBatches:
+    """The training batches of a run. The last images of an epoch's order that do not fill a batch sit that epoch out."""
+
+    def __init__(self, images: ImageSet, recipe: Recipe) -> None:
+        self.images = images
+        self.recipe = recipe
+        self.device = images.images.device
+        self.batch_size = min(recipe.batch_size, len(images))
+        self.steps_per_epoch = len(images) // self.batch_size
+        self.policy = build_policy(recipe.augment, recipe.image_size, images.mean, images.std)
+        self._order = (-1, torch.empty(0))
+
+    def order(self, epoch: int) -> Tensor:
+        """The order of the images in that epoch: int64 (N,) on the device."""
+        if self._order[0] != epoch:
+            generator = torch_generator(self.device, self.recipe.seed, Purpose.SHUFFLE, epoch)
+            self._order = (epoch, torch.randperm(len(self.images), generator=generator, device=self.device))
+        return self._order[1]
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """The batch of that step (counted from 0 within the epoch)."""
+        recipe = self.recipe
+        indices = self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+        labels = self.images.labels[indices]
+        generator = torch_generator(self.device, recipe.seed, Purpose.AUGMENT, epoch, step)
+        images = self.policy(self.images.images[indices], generator)
+        mix = None
+        if recipe.mixup_cutmix_alpha > 0:
+            rng = numpy_generator(recipe.seed, Purpose.MIX, epoch, step)
+            mix = draw_mix(recipe.mixup_cutmix_alpha, recipe.image_size, rng)
+        if mix is not None:
+            images = mix.apply(images)
+        images = images.contiguous(memory_format=memory_format(recipe.channels_last))
+        if mix is None:
+            return Batch(images, labels, labels, 1.0)
+        return Batch(images, labels, labels.flip(0), mix.lam)
+
+
+def eval_batches(
+    images: ImageSet, batch_size: int, image_size: int, device: torch.device | str, channels_last: bool = False
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every image once, in order, normalised and unvaried: float32 (B, 3, image_size, image_size), int64 (B,)."""
+    for start in range(0, len(images), batch_size):
+        pixels = images.images[start : start + batch_size].to(device)
+        batch = normalize(pixels, image_size, images.mean, images.std)
+        labels = images.labels[start : start + batch_size].to(device)
+        yield batch.contiguous(memory_format=memory_format(channels_last)), labels

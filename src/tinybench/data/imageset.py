@@ -1,0 +1,55 @@
+"""ImageSet: labelled images as one uint8 array."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSet:
+    """Labelled images of one size.
+
+    Attributes:
+        name: the data set, such as "tiny-imagenet".
+        images: uint8 (N, 3, H, W), RGB; may be memory-mapped, treat as read-only.
+        labels: int64 (N,), indices into `class_ids`.
+        class_ids: sorted identifiers (WordNet ids for Tiny ImageNet, folder names elsewhere); the order of the logits.
+        class_names: what people call the classes, in the same order.
+        mean, std: of the training images per channel, in [0, 1]; what the pixels are normalised with.
+        fingerprint: SHA-256 over pixels, labels and class ids.
+    """
+
+    name: str
+    images: torch.Tensor
+    labels: torch.Tensor
+    class_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_ids)
+
+    def select(self, indices: torch.Tensor) -> ImageSet:
+        """The images at `indices` (int64), copied into memory, with the same classes and the same fingerprint."""
+        return replace(self, images=self.images[indices], labels=self.labels[indices])
+
+    def to(self, device: torch.device | str) -> ImageSet:
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+
+def fingerprint(images: np.ndarray, labels: np.ndarray, class_ids: tuple[str, ...]) -> str:
+    """SHA-256 over shape, pixels (uint8), labels (as little-endian int64) and class ids."""
+    digest = hashlib.sha256(repr((images.shape, class_ids)).encode())
+    digest.update(np.ascontiguousarray(images))
+    digest.update(np.ascontiguousarray(labels, dtype="<i8"))
+    return digest.hexdigest()

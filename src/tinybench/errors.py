@@ -1,0 +1,13 @@
+"""Errors that the user can mend. Each message is one line: what is wrong, with which file or flag, what to do next."""
+
+
+class UserError(Exception):
+    """Something failed for a reason the user can act on. Commands print the message and exit with status 1."""
+
+    status = 1
+
+
+class UsageError(UserError):
+    """An argument or a recipe is wrong. Commands print the message and exit with status 2."""
+
+    status = 2

@@ -1,0 +1,227 @@
+"""Recipe: all that fixes the result of a run. RunOptions: where and how it runs."""
+
+import dataclasses
+import importlib.util
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tinybench.errors import UsageError
+
+CONFIG_FILE = Path(__file__).resolve().parents[2] / "config.py"
+
+Device = Literal["auto", "cpu", "mps", "cuda"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that fixes the result of a run. Same recipe, same data, same device: the same weights, bit for bit."""
+
+    # ---- network
+    model: str = "resnet"
+    """Name of the network; a wrong name lists the known ones."""
+    dropout: float = 0.0
+    """Probability of dropping an input of the classifier (AlexNet: of each dense layer; ViT: of each block's output)."""
+    drop_path: float = 0.0
+    """Probability of skipping the last residual block, rising linearly from 0 at the first (EfficientNet, ViT)."""
+    model_options: dict[str, int | float | bool | str] = field(default_factory=dict)
+    """Further options of the network's constructor, such as `patch_size 16` for the ViT."""
+
+    # ---- data
+    dataset: str = "tiny-imagenet"
+    """tiny-imagenet, demo, or the path of a folder of class folders."""
+    classes: int = 0
+    """Use only the first so many classes, in sorted order (0: all)."""
+    images_per_class: int = 0
+    """Use only so many images of each class, before the validation images are split off (0: all)."""
+    image_size: int = 64
+    """Side of the images that enter the network, in pixels."""
+    val_fraction: float = 0.2
+    """Share of each class's training images that is held out for validation."""
+
+    # ---- input
+    augment: Literal["standard", "basic", "cutout", "none"] = "standard"
+    """How training images are varied; see data/augment.py."""
+    mixup_cutmix_alpha: float = 0.0
+    """Parameter of the Beta distribution that mixing weights are drawn from; half of the batches are mixed (0: none)."""
+
+    # ---- optimisation
+    epochs: int = 50
+    """Passes over the training images."""
+    total_epochs: int = 0
+    """Length of the learning-rate schedule in epochs, where the run is to be shorter or prolonged later (0: epochs)."""
+    batch_size: int = 128
+    """Images for one step of the optimizer."""
+    accumulate_steps: int = 1
+    """Pieces that a batch is worked through in, to fit into memory; must divide batch_size."""
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
+    """sgd, adam (L2 penalty), adamw (decoupled weight decay) or rmsprop."""
+    lr: float = 0.1
+    """Peak learning rate."""
+    momentum: float = 0.9
+    """Momentum of sgd and rmsprop; the first beta of adam and adamw."""
+    nesterov: bool = False
+    """Nesterov's momentum (sgd only)."""
+    weight_decay: float = 1e-3
+    """Weight decay of the matrices and kernels."""
+    decay_norm_and_bias: bool = False
+    """Decay the norms' parameters and the biases too."""
+    scheduler: Literal["cosine", "step", "none"] = "cosine"
+    """How the learning rate falls after the warmup."""
+    step_epochs: int = 30
+    """Epochs between two drops of the step schedule."""
+    step_factor: float = 0.1
+    """Factor of each drop of the step schedule."""
+    warmup_epochs: int = 0
+    """Epochs in which the learning rate rises linearly from warmup_start_lr to lr."""
+    warmup_start_lr: float = 1e-6
+    """Learning rate of the first warmup step."""
+    min_lr: float = 1e-6
+    """Learning rate that the cosine ends at, and that the step schedule never falls below."""
+    label_smoothing: float = 0.1
+    """Share of the target spread evenly over all classes."""
+    clip_grad_norm: float = 0.0
+    """Largest L2 norm of the whole gradient (0: no limit)."""
+    ema_decay: float = 0.0
+    """Decay per step of the exponential moving average of the weights (0: none kept)."""
+
+    # ---- numerics
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of convolutions and matrix products; the weights stay fp32. fp16 needs CUDA."""
+    channels_last: bool = False
+    """Memory layout NHWC instead of NCHW; often faster for convolutions."""
+    compile: bool = False
+    """Compile the network with torch.compile."""
+
+    # ---- repetition
+    seed: int = 0
+    """Seeds the split, the initial weights, the order, the augmentation, the mixing and the dropout."""
+    save_every: int = 10
+    """Keep checkpoint_epoch_N.pth every so many epochs (0: none)."""
+
+    def __post_init__(self) -> None:
+        """The checks that need no data and no network.
+
+        Raises:
+            UsageError: naming the field or the two fields that do not fit.
+        """
+        positive = ("image_size", "epochs", "batch_size", "accumulate_steps", "lr", "step_epochs")
+        not_negative = (
+            "classes", "images_per_class", "total_epochs", "weight_decay", "warmup_epochs", "warmup_start_lr",
+            "min_lr", "clip_grad_norm", "mixup_cutmix_alpha", "seed", "save_every",
+        )  # fmt: skip
+        shares = ("dropout", "drop_path", "momentum", "label_smoothing", "ema_decay")  # in [0, 1)
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} must be positive, not {getattr(self, name)}")
+        for name in not_negative:
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name} must not be negative, but is {getattr(self, name)}")
+        for name in shares:
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
+        for spec in dataclasses.fields(self):
+            choices = getattr(spec.type, "__args__", ())
+            if getattr(spec.type, "__origin__", None) is Literal and getattr(self, spec.name) not in choices:
+                raise UsageError(f"{spec.name} is one of {', '.join(choices)}, not {getattr(self, spec.name)!r}")
+        if not 0 < self.val_fraction < 1:
+            raise UsageError(f"val_fraction must be between 0 and 1, not {self.val_fraction}")
+        if self.classes == 1:
+            raise UsageError("classes must be 0 (all) or at least 2")
+        if self.batch_size % self.accumulate_steps:
+            raise UsageError(
+                f"accumulate_steps {self.accumulate_steps} does not divide batch_size {self.batch_size}"
+            )
+        if self.nesterov and self.optimizer != "sgd":
+            raise UsageError(f"nesterov goes with optimizer sgd, not {self.optimizer}")
+        if not 0 < self.step_factor < 1:
+            raise UsageError(f"step_factor must be between 0 and 1, not {self.step_factor}")
+        if self.min_lr > self.lr and self.scheduler != "none":
+            raise UsageError(f"min_lr {self.min_lr} is above lr {self.lr}")
+        if self.warmup_start_lr > self.lr and self.warmup_epochs > 0:
+            raise UsageError(f"warmup_start_lr {self.warmup_start_lr} is above lr {self.lr}")
+        if self.nesterov and self.momentum == 0:
+            raise UsageError("nesterov needs a momentum above 0")
+        if 0 < self.total_epochs < self.epochs:
+            raise UsageError(f"total_epochs {self.total_epochs} is less than epochs {self.epochs}")
+        if self.warmup_epochs >= self.schedule_epochs:
+            raise UsageError(
+                f"warmup_epochs {self.warmup_epochs} leaves nothing of a schedule of {self.schedule_epochs} "
+                "epochs; lower warmup_epochs (0: none) or raise epochs"
+            )
+
+    @property
+    def schedule_epochs(self) -> int:
+        """Length of the learning-rate schedule in epochs."""
+        return self.total_epochs or self.epochs
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON and checkpoints."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Recipe":
+        """The inverse of `as_dict`. Fields that were added since take their defaults.
+
+        Raises:
+            UsageError: a field is not known, or has a wrong value.
+        """
+        unknown = values.keys() - {spec.name for spec in dataclasses.fields(cls)}
+        if unknown:
+            raise UsageError(f"the recipe has unknown fields: {', '.join(sorted(unknown))}")
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where and how a run happens; nothing here changes its result on one device."""
+
+    run_name: str
+    """Folder of the run under results_dir."""
+    data_dir: Path = Path("data")
+    """Where the data sets are."""
+    results_dir: Path = Path("results")
+    """Where the folders of the runs are."""
+    device: Device = "auto"
+    """auto takes CUDA, then MPS, then the CPU."""
+    checkpoint_minutes: float = 10.0
+    """Also write last.pth within an epoch, when so many minutes have passed since the last one."""
+    tensorboard: bool = False
+    """Write the history as TensorBoard events too, into the run's folder."""
+
+    @property
+    def folder(self) -> Path:
+        return self.results_dir / self.run_name
+
+
+def load_recipes(path: Path = CONFIG_FILE) -> dict[str, Recipe]:
+    """RECIPES of a configuration file, by name.
+
+    Raises:
+        UsageError: the file is missing or broken, or does not hold a dict of recipes.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist; it holds the recipes")
+    spec = importlib.util.spec_from_file_location("tinybench_config", path)
+    assert spec is not None and spec.loader is not None  # it is a .py file
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"{path}: {error}") from error
+    recipes = getattr(module, "RECIPES", None)
+    if not isinstance(recipes, dict) or not all(isinstance(recipe, Recipe) for recipe in recipes.values()):
+        raise UsageError(f"{path} must hold RECIPES, a dict from names to Recipe")
+    return recipes
+
+
+def get_recipe(name: str, path: Path = CONFIG_FILE) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        UsageError: there is none; the message lists the known ones.
+    """
+    recipes = load_recipes(path)
+    if name not in recipes:
+        raise UsageError(f"unknown recipe {name!r}; known: {', '.join(sorted(recipes))}")
+    return recipes[name]

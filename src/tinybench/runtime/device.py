@@ -1,0 +1,110 @@
+"""Devices, precision and memory layout."""
+
+import contextlib
+import platform
+import resource
+import sys
+from typing import Any
+
+import torch
+
+from tinybench.errors import UsageError
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of that name; "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        UsageError: that device is not here.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, here in available.items() if here)
+    if not available.get(name, False):
+        here = ", ".join(kind for kind, is_here in available.items() if is_here)
+        raise UsageError(f"device {name} is not available here; available: {here}")
+    return torch.device(name)
+
+
+def check_precision(device: torch.device, precision: str) -> None:
+    """Refuse what would not work or would silently be something else.
+
+    Raises:
+        UsageError: fp16 without CUDA (its gradients need scaling, which is CUDA's).
+    """
+    if precision == "fp16" and device.type != "cuda":
+        raise UsageError(f"precision fp16 needs device cuda, not {device.type}; bf16 works everywhere")
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """The context in which a network computes in `precision`; weights stay fp32."""
+    dtype = PRECISIONS[precision]
+    return torch.autocast(device.type, dtype=dtype) if dtype else contextlib.nullcontext()
+
+
+def memory_format(channels_last: bool) -> torch.memory_format:
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all that was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """The most memory used so far, in MiB: by tensors on CUDA, by the driver on MPS, by the process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory() / 2**20
+    # ru_maxrss counts KiB on Linux and bytes on macOS.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def describe_environment(device: torch.device) -> dict[str, Any]:
+    """What a reader needs to know about the machine to judge a time or repeat a result."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor_name()
+    return {
+        "device": device.type,
+        "device_name": name,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+    }
+
+
+def _processor_name() -> str:
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+class LaggedReader:
+    """Reads a small tensor that the device is still working on, without waiting for it.
+
+    On CUDA each call starts a copy and returns what the previous copy brought, if that has arrived; elsewhere it reads
+    the tensor itself.
+    """
+
+    def __init__(self) -> None:
+        self._copy: torch.Tensor | None = None
+        self._arrived: torch.cuda.Event | None = None
+
+    def read(self, tensor: torch.Tensor) -> list[float] | None:
+        if tensor.device.type != "cuda":
+            return tensor.tolist()
+        if self._arrived is not None and not self._arrived.query():
+            return None
+        values = None if self._copy is None else self._copy.tolist()
+        self._copy = tensor.clone().to("cpu", non_blocking=True)
+        self._arrived = torch.cuda.Event()
+        self._arrived.record()
+        return values

@@ -1,0 +1,110 @@
+"""The flags of src/train.py: a named recipe, any field of Recipe, and where and how to run."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from tinybench import cli
+from tinybench.errors import UsageError, UserError
+from tinybench.models import get_model_info
+from tinybench.recipe import Device, Recipe, RunOptions, get_recipe
+from tinybench.training.checkpoint import read_checkpoint
+
+
+@dataclass(kw_only=True)
+class TrainArguments:
+    settings: Recipe
+    recipe: str = ""
+    """Entry of config.py to start from (default: the one of --model)."""
+    run_name: str = ""
+    """Folder of the run under results_dir (default: the recipe's name)."""
+    resume: tuple[Path, ...] | None = None
+    """Go on with this run from its last checkpoint, or from the one given."""
+    overwrite: bool = False
+    """Replace the run that is already in the folder."""
+    download: bool = False
+    """Download and curate Tiny ImageNet first, if that has not been done."""
+    data_dir: Path = RunOptions.data_dir
+    """Where the data sets are."""
+    results_dir: Path = RunOptions.results_dir
+    """Where the folders of the runs are."""
+    device: Device = RunOptions.device
+    """auto takes CUDA, then MPS, then the CPU."""
+    checkpoint_minutes: float = RunOptions.checkpoint_minutes
+    """Also write last.pth within an epoch, when so many minutes have passed since the last one."""
+    tensorboard: bool = False
+    """Write the history as TensorBoard events too, into the run's folder."""
+    debug: bool = False
+    """Show the whole traceback of an error."""
+
+    def options(self) -> RunOptions:
+        return RunOptions(
+            run_name=self.run_name,
+            data_dir=self.data_dir,
+            results_dir=self.results_dir,
+            device=self.device,
+            checkpoint_minutes=self.checkpoint_minutes,
+            tensorboard=self.tensorboard,
+        )
+
+
+def parse_arguments(description: str | None) -> TrainArguments:
+    """Parse sys.argv. Afterwards `run_name` is set, and `resume` is None or holds one existing checkpoint.
+
+    The defaults of the recipe's flags depend on other flags: with --resume they come from the checkpoint, otherwise
+    from the entry of config.py that --recipe or --model names.
+
+    Raises:
+        UsageError: an unknown recipe or network, a bad run name, more than one checkpoint.
+    """
+    first = _first_look()
+    name = first.recipe or get_model_info(first.model or Recipe.model).recipe
+    run_name = first.run_name or name
+    if Path(run_name).name != run_name:
+        raise UsageError(f"run_name {run_name!r} must be the name of a folder, without separators")
+    checkpoint = _checkpoint(first.resume, first.results_dir / run_name)
+    settings = _saved_recipe(checkpoint) if checkpoint else get_recipe(name)
+    arguments = cli.parse(TrainArguments, description, default=TrainArguments(settings=settings))
+    arguments.run_name = run_name
+    if first.resume is not None and checkpoint is None:
+        print(f"{first.results_dir / run_name} holds no checkpoint yet: starting from the first step")
+        arguments.overwrite = True
+    arguments.resume = (checkpoint,) if checkpoint else None
+    return arguments
+
+
+def _first_look() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--recipe", default="")
+    parser.add_argument("--model", default="")
+    parser.add_argument("--run_name", default="")
+    parser.add_argument("--results_dir", type=Path, default=RunOptions.results_dir)
+    parser.add_argument("--resume", type=Path, nargs="*", default=None)
+    try:
+        return parser.parse_known_args()[0]
+    except argparse.ArgumentError as error:
+        raise UsageError(str(error)) from error
+
+
+def _saved_recipe(checkpoint: Path) -> Recipe:
+    try:
+        return Recipe.from_dict(read_checkpoint(checkpoint)["recipe"])
+    except UserError as error:
+        others = sorted(checkpoint.parent.glob("checkpoint_epoch_*.pth"), key=lambda path: path.stat().st_mtime)
+        hint = f"; an earlier one is --resume {others[-1]}" if others and others[-1] != checkpoint else ""
+        raise UserError(f"{error}{hint}") from error
+
+
+def _checkpoint(resume: list[Path] | None, folder: Path) -> Path | None:
+    """The checkpoint to go on from; None for a run that starts, also one that was lost before its first checkpoint."""
+    if resume is None:
+        return None
+    if len(resume) > 1:
+        raise UsageError("--resume takes one checkpoint")
+    if resume:
+        return resume[0]
+    last = folder / "last.pth"
+    return last if last.exists() else None

@@ -1,0 +1,66 @@
+"""All that changes while a run goes on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tinybench.errors import UserError
+from tinybench.training.checkpoint import load_weights
+from tinybench.training.ema import Ema
+from tinybench.training.history import History
+
+
+@dataclass
+class TrainingState:
+    """What last.pth holds beside the description of the network.
+
+    Attributes:
+        step: steps done in the epoch that follows those in `history`.
+        sums: float32 (2,) on the device, over that epoch so far: loss and right answers of every image.
+        seconds: spent in that epoch so far.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    ema: Ema | None
+    history: History
+    sums: Tensor
+    step: int = 0
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """What to add to a `network_checkpoint` of the model, so that `restore` can go on from it."""
+        training = {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "history": self.history.epochs,
+            "sums": self.sums,
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        return {"training": training, **({"ema_state_dict": self.ema.model.state_dict()} if self.ema else {})}
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Go back to the moment in which the checkpoint was written.
+
+        Raises:
+            UserError: it holds a network but no training state.
+        """
+        if "training" not in checkpoint:
+            raise UserError("the checkpoint holds a network only; resume from last.pth or checkpoint_epoch_N.pth")
+        training = checkpoint["training"]
+        load_weights(self.model, checkpoint["state_dict"])
+        if self.ema:
+            load_weights(self.ema.model, checkpoint["ema_state_dict"])
+        self.optimizer.load_state_dict(training["optimizer"])
+        self.scaler.load_state_dict(training["scaler"])
+        self.history.epochs = training["history"]
+        self.sums.copy_(training["sums"])
+        self.step, self.seconds = training["step"], training["seconds"]
+
+    def weights_are_finite(self) -> bool:
+        norms = torch._foreach_norm([parameter.detach() for parameter in self.model.parameters()])
+        return bool(torch.isfinite(torch.stack(norms)).all())

@@ -1,0 +1,32 @@
+"""The history as TensorBoard events."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from tinybench.errors import UsageError
+from tinybench.recipe import RunOptions
+from tinybench.training.history import History
+
+
+@contextlib.contextmanager
+def open_tensorboard(options: RunOptions, history: History) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    """Yield a function that logs an epoch's values; it does nothing unless the run asks for TensorBoard.
+
+    Raises:
+        UsageError: the package tensorboard is not installed.
+    """
+    if not options.tensorboard:
+        yield lambda epoch, values: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UsageError("--tensorboard needs a package: pip install tensorboard") from error
+    # A resumed run drops the events that a lost process wrote after its last checkpoint.
+    with SummaryWriter(options.folder, purge_step=len(history) + 1) as writer:
+
+        def log(epoch: int, values: dict[str, float]) -> None:
+            for name, value in values.items():
+                writer.add_scalar(name, value, epoch)
+
+        yield log

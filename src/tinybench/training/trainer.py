@@ -1,0 +1,319 @@
+"""The training loop, to be read from top to bottom."""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import torch
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from tinybench.data import datasets, split
+from tinybench.data.batches import Batch, TrainBatches
+from tinybench.data.imageset import ImageSet
+from tinybench.errors import UsageError, UserError
+from tinybench.evaluation.metrics import topk_accuracy
+from tinybench.evaluation.predict import predict_logits
+from tinybench.models import build_model
+from tinybench.recipe import Recipe, RunOptions
+from tinybench.runtime.device import (
+    LaggedReader,
+    autocast,
+    check_precision,
+    describe_environment,
+    memory_format,
+    peak_memory_mb,
+    pick_device,
+    synchronize,
+)
+from tinybench.runtime.seeds import Purpose, derive_seed
+from tinybench.runtime.signals import StopSignals
+from tinybench.training.checkpoint import (
+    check_resume,
+    network_checkpoint,
+    network_options,
+    read_checkpoint,
+    write_checkpoint,
+)
+from tinybench.training.ema import Ema
+from tinybench.training.history import History
+from tinybench.training.optimizer import build_optimizer, learning_rate
+from tinybench.training.state import TrainingState
+from tinybench.training.tensorboard import open_tensorboard
+
+REFRESH_SECONDS = 0.5  # how often the bar reads the sums, and looks whether they are finite
+
+
+# What a run and its test leave in the folder; gone when the run is overwritten.
+RUN_FILES = ("*.pth", "history.json", "test_results*.json", "predictions*.npz", "events.out.tfevents.*")
+
+
+class Stopped(UserError):
+    """A signal ended the run between two steps; everything is saved."""
+
+
+def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, overwrite: bool = False) -> History:
+    """Train a network and leave history.json, best_model.pth and last.pth in the run's folder.
+
+    Args:
+        resume: a checkpoint to go on from.
+        overwrite: replace a run that is already in the folder.
+
+    Raises:
+        UsageError: the recipe does not fit the data, the network, the device or the checkpoint.
+        UserError: the data are missing, a file cannot be read or written, or the loss is not finite.
+        Stopped: SIGINT or SIGTERM came; the run can be resumed.
+    """
+    device = pick_device(options.device)
+    check_precision(device, recipe.precision)
+    with _own_folder(options, resume, overwrite):
+        train_images, val_images = load_images(recipe, options.data_dir)
+        state = build_state(recipe, train_images, val_images, device)
+        if resume:
+            checkpoint = read_checkpoint(resume)
+            check_resume(checkpoint, recipe, train_images)
+            state.restore(checkpoint)
+        if recipe.compile:
+            state.model.compile()
+        print(summary(recipe, state.history.about), flush=True)
+        with StopSignals() as stop:
+            run_epochs(recipe, options, state, train_images.to(device), val_images.to(device), stop)
+        return state.history
+
+
+def load_images(recipe: Recipe, data_dir: Path) -> tuple[ImageSet, ImageSet]:
+    """The training and the validation images of a recipe."""
+    images = datasets.load(recipe.dataset, "train", data_dir, recipe.image_size)
+    images = split.first_classes(images, recipe.classes)
+    images = split.images_per_class(images, recipe.images_per_class, recipe.seed)
+    return split.train_val_split(images, recipe.val_fraction, recipe.seed)
+
+
+def build_state(recipe: Recipe, train_images: ImageSet, val_images: ImageSet, device: torch.device) -> TrainingState:
+    """The state of a run before its first step."""
+    torch.manual_seed(derive_seed(recipe.seed, Purpose.INIT))
+    options = network_options(recipe)
+    # Built on the CPU, so that the initial weights are the same on every device.
+    model = build_model(
+        recipe.model, num_classes=train_images.num_classes, image_size=recipe.image_size, **options
+    ).to(device, memory_format=memory_format(recipe.channels_last))
+    about = {
+        "config": recipe.as_dict(),
+        "environment": describe_environment(device),
+        "dataset": {
+            "name": train_images.name,
+            "fingerprint": train_images.fingerprint,
+            "classes": train_images.num_classes,
+            "train_images": len(train_images),
+            "val_images": len(val_images),
+        },
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+    return TrainingState(
+        model=model,
+        optimizer=build_optimizer(model, recipe),
+        scaler=torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16"),
+        ema=Ema(model, recipe.ema_decay) if recipe.ema_decay > 0 else None,
+        history=History(about),
+        sums=torch.zeros(2, device=device),
+    )
+
+
+def run_epochs(
+    recipe: Recipe,
+    options: RunOptions,
+    state: TrainingState,
+    train_images: ImageSet,
+    val_images: ImageSet,
+    stop: StopSignals,
+) -> None:
+    """Train from where `state` is to the end of the recipe, and save as it goes. The images are on the device."""
+    batches = TrainBatches(train_images, recipe)
+    device, steps, batch_size = batches.device, batches.steps_per_epoch, batches.batch_size
+    history, last = state.history, options.folder / "last.pth"
+    done = (len(history) * steps + state.step) * batch_size
+    bar = tqdm(total=recipe.epochs * steps * batch_size, initial=done, unit=" images", disable=None, smoothing=0.05)
+    saved_at = time.monotonic()
+
+    with bar, open_tensorboard(options, history) as log_epoch:
+        for epoch in range(len(history), recipe.epochs):
+            reader, refreshed_at = LaggedReader(), time.monotonic()
+            started = time.perf_counter() - state.seconds
+            state.model.train()
+            for step in range(state.step, steps):
+                batch = batches.batch(epoch, step)
+                lr = learning_rate(recipe, epoch * steps + step, steps)
+                train_step(recipe, state, batch, lr, dropout_seed=derive_seed(recipe.seed, Purpose.DROPOUT, epoch, step))
+                state.step = step + 1
+
+                bar.update(batch_size)
+                if time.monotonic() - refreshed_at > REFRESH_SECONDS:
+                    refreshed_at = time.monotonic()
+                    if sums := reader.read(state.sums):
+                        _check_finite(sums, epoch, last)
+                        loss, correct = (value / (state.step * batch_size) for value in sums)
+                        bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}", refresh=False)
+                        bar.set_postfix_str(f"loss {loss:.3f}, accuracy {100 * correct:.1f} %", refresh=False)
+                if stop.received or time.monotonic() - saved_at > 60 * options.checkpoint_minutes:
+                    state.seconds = time.perf_counter() - started
+                    _save(last, recipe, train_images, state, epoch, last)
+                    saved_at = time.monotonic()
+                if stop.received:
+                    raise _stopped(stop, options, f"epoch {epoch + 1}, step {state.step} of {steps}")
+
+            synchronize(device)
+            train_seconds = time.perf_counter() - started
+            loss, correct = (value / (steps * batch_size) for value in state.sums.tolist())
+            values = {"train_loss": loss, "train_acc": 100 * correct, **validate(state.model, val_images, recipe)}
+            if state.ema:
+                values |= {f"ema_{name}": value for name, value in validate(state.ema.model, val_images, recipe).items()}
+            _check_finite(values.values(), epoch, last)
+            values["lr"] = lr
+            values["epoch_seconds"] = time.perf_counter() - started
+            values["images_per_second"] = steps * batch_size / train_seconds
+            history.append(values)
+            state.step, state.seconds = 0, 0.0
+            state.sums.zero_()
+
+            # The network first, the training state last: a run killed in between repeats the epoch, bit for bit.
+            best_epoch, best_acc, best_weights = history.best()
+            if best_epoch == epoch + 1:
+                best = state.ema.model if state.ema and best_weights == "ema" else state.model
+                about = {"epoch": best_epoch, "val_acc": best_acc, "weights": best_weights, "model": best}
+                write_checkpoint(options.folder / "best_model.pth", network_checkpoint(recipe, train_images, **about))
+            history.write(options.folder / "history.json", peak_memory_mb(device))
+            _save(last, recipe, train_images, state, epoch + 1, last)
+            saved_at = time.monotonic()
+            if recipe.save_every and (epoch + 1) % recipe.save_every == 0:
+                _save(options.folder / f"checkpoint_epoch_{epoch + 1}.pth", recipe, train_images, state, epoch + 1, last)
+            log_epoch(epoch + 1, values)
+            bar.write(epoch_line(epoch + 1, recipe.epochs, values, is_best=best_epoch == epoch + 1))
+            if stop.received and epoch + 1 < recipe.epochs:
+                raise _stopped(stop, options, f"epoch {epoch + 1}")
+
+
+def train_step(recipe: Recipe, state: TrainingState, batch: Batch, lr: float, dropout_seed: int) -> None:
+    """One step of the optimizer on one batch; adds the batch's loss and right answers to `state.sums`."""
+    device = batch.images.device
+    for group in state.optimizer.param_groups:
+        group["lr"] = lr
+    torch.manual_seed(dropout_seed)
+    for piece in batch.pieces(recipe.accumulate_steps):
+        with autocast(device, recipe.precision):
+            logits = state.model(piece.images)
+        logits = logits.float()
+        loss = piece.loss(logits, recipe.label_smoothing)
+        state.scaler.scale(loss * (len(piece) / len(batch))).backward()
+        state.sums += torch.stack((loss.detach() * len(piece), piece.correct(logits.detach())))
+    if recipe.clip_grad_norm > 0:
+        state.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip_grad_norm)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)
+    if state.ema:
+        state.ema.update(state.model)
+
+
+def validate(model: nn.Module, images: ImageSet, recipe: Recipe) -> dict[str, float]:
+    """Plain cross entropy and accuracies (percent) on the validation images."""
+    logits = predict_logits(
+        model,
+        images,
+        image_size=recipe.image_size,
+        batch_size=recipe.batch_size,
+        device=images.images.device,
+        precision=recipe.precision,
+        channels_last=recipe.channels_last,
+    )
+    return {
+        "val_loss": F.cross_entropy(logits, images.labels).item(),
+        "val_acc": topk_accuracy(logits, images.labels, 1),
+        "val_top5_acc": topk_accuracy(logits, images.labels, min(5, images.num_classes)),
+    }
+
+
+def summary(recipe: Recipe, about: dict[str, Any]) -> str:
+    """What is about to run, and where, in a few lines."""
+    data, machine = about["dataset"], about["environment"]
+    settings = [f"{name} {value}" for name, value in recipe.as_dict().items() if name not in ("model", "dataset")]
+    return (
+        f"{recipe.model}: {about['parameters']:,} parameters, on {machine['device_name']} ({machine['device']})\n"
+        f"{data['name']}: {data['classes']} classes, {data['train_images']:,} images to train on, "
+        f"{data['val_images']:,} to validate on\n{', '.join(settings)}"
+    )
+
+
+def epoch_line(epoch: int, epochs: int, values: dict[str, float], is_best: bool) -> str:
+    ema = f" (EMA {values['ema_val_acc']:.2f} %)" if "ema_val_acc" in values else ""
+    return (
+        f"epoch {epoch:3d}/{epochs}  train {values['train_loss']:.3f} {values['train_acc']:5.2f} %  "
+        f"val {values['val_loss']:.3f} {values['val_acc']:5.2f} %{ema}  top-5 {values['val_top5_acc']:5.2f} %  "
+        f"lr {values['lr']:.2g}  {values['epoch_seconds']:.1f} s  {values['images_per_second']:,.0f} images/s"
+        f"{'  best' if is_best else ''}"
+    )
+
+
+@contextlib.contextmanager
+def _own_folder(options: RunOptions, resume: Path | None, overwrite: bool) -> Iterator[None]:
+    """Hold the run's folder for this process alone, and refuse to write over a run that nobody gave up."""
+    folder = options.folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except filelock.Timeout:
+        raise UserError(f"{folder} is being written by another run; choose another --run_name") from None
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}") from error
+    try:
+        taken = [name for name in ("last.pth", "history.json") if (folder / name).exists()]
+        if taken and resume is None and not overwrite:
+            raise UsageError(
+                f"{folder} already holds a run ({', '.join(taken)}); "
+                "go on with --resume, choose another --run_name, or replace it with --overwrite"
+            )
+        if overwrite:
+            for pattern in RUN_FILES:
+                for path in folder.glob(pattern):
+                    path.unlink()
+        yield
+    finally:
+        lock.release()
+
+
+def _save(path: Path, recipe: Recipe, images: ImageSet, state: TrainingState, epoch: int, last: Path) -> None:
+    """Write all that resuming needs, unless the last step has ruined the weights."""
+    if not state.weights_are_finite():
+        _check_finite([math.nan], epoch, last)
+    val_acc = state.history.epochs["val_acc"][-1] if len(state.history) else 0.0
+    network = network_checkpoint(recipe, images, epoch=epoch, val_acc=val_acc, weights="model", model=state.model)
+    write_checkpoint(path, network | state.as_dict())
+
+
+def _check_finite(values: Any, epoch: int, last: Path) -> None:
+    if all(math.isfinite(value) for value in values):
+        return
+    kept = f"{last} keeps what was good" if last.exists() else "nothing was saved yet"
+    raise UserError(
+        f"the loss is not finite any more in epoch {epoch + 1}; {kept}; "
+        "try a lower --lr, some --warmup_epochs, or --clip_grad_norm 1"
+    )
+
+
+def _stopped(stop: StopSignals, options: RunOptions, where: str) -> Stopped:
+    assert stop.received is not None  # called when a signal came
+    usual = RunOptions(run_name=options.run_name)
+    names = [name for name in ("data_dir", "results_dir", "device") if getattr(options, name) != getattr(usual, name)]
+    flags = "".join(f" --{name} {getattr(options, name)}" for name in names)
+    error = Stopped(
+        f"stopped by {stop.received.name} after {where}, saved in {options.folder}; go on with: "
+        f"python src/train.py --run_name {options.run_name}{flags} --resume"
+    )
+    error.status = 128 + stop.received
+    return error

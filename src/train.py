@@ -1,0 +1,30 @@
+"""Train a network: `python src/train.py --model resnet --epochs 80 --mixup_cutmix_alpha 0.4`.
+
+--model takes the recipe that the network has in config.py, --recipe any entry of it; every other flag overrides a
+field of that recipe. With --resume, the recipe is the one in the checkpoint.
+"""
+
+from tinybench import cli
+from tinybench.data.curate import curate_if_missing
+from tinybench.training.arguments import parse_arguments
+from tinybench.training.trainer import train
+
+
+def main() -> None:
+    arguments = parse_arguments(__doc__)
+    options = arguments.options()
+    if arguments.download:
+        curate_if_missing(options.data_dir)
+    history = train(
+        arguments.settings,
+        options,
+        resume=arguments.resume[0] if arguments.resume else None,
+        overwrite=arguments.overwrite,
+    )
+    epoch, accuracy, _ = history.best()
+    print(f"best epoch {epoch}: {accuracy:.2f} % on the validation images; the files are in {options.folder}")
+    print(f"next: python src/test.py --model {options.run_name}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,88 @@
+import os
+import pickle
+import resource
+
+import pytest
+import torch
+
+from tinybench.errors import UserError
+from tinybench.runtime.files import atomic_path, read_json, write_json, write_text
+from tinybench.training.checkpoint import read_checkpoint, write_checkpoint
+
+
+class RunsCode:
+    def __init__(self, witness):
+        self.witness = witness
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.witness),)
+
+
+@pytest.fixture
+def full_disk():
+    """Files cannot grow beyond 64 KiB, as on a disk that is nearly full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("writer", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
+def test_a_pickle_that_runs_code_is_refused(tmp_path, writer):
+    witness, path = tmp_path / "the_code_ran", tmp_path / "evil.pth"
+    writer({"format": 1, "state_dict": RunsCode(witness)}, path)
+    with pytest.raises(UserError, match="evil.pth"):
+        read_checkpoint(path)
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "truncated", "flipped", "foreign", "tensor"])
+def test_damaged_and_foreign_files_are_one_line(tmp_path, damage):
+    path = tmp_path / "last.pth"
+    torch.save({"format": 1, "weights": torch.zeros(1000)}, path)
+    whole = path.read_bytes()
+    if damage == "foreign":
+        torch.save({"state_dict": {}}, path)
+    elif damage == "tensor":
+        torch.save(torch.zeros(3), path)
+    else:
+        flipped = whole[:200] + bytes(255 - byte for byte in whole[200:600]) + whole[600:]
+        path.write_bytes({"empty": b"", "text": b"hello", "truncated": whole[:-900], "flipped": flipped}[damage])
+    with pytest.raises(UserError, match=r"last\.pth") as caught:
+        read_checkpoint(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_checkpoint(tmp_path):
+    with pytest.raises(UserError, match="No such file"):
+        read_checkpoint(tmp_path / "none.pth")
+
+
+def test_a_full_disk_leaves_the_former_checkpoint(tmp_path, full_disk):
+    path = tmp_path / "last.pth"
+    write_checkpoint(path, {"format": 1, "weights": torch.ones(10)})
+    with pytest.raises(UserError, match=r"cannot write .*last\.pth") as caught:
+        write_checkpoint(path, {"format": 1, "weights": torch.ones(1_000_000)})
+    assert "\n" not in str(caught.value)
+    assert torch.equal(read_checkpoint(path)["weights"], torch.ones(10))
+    assert [file.name for file in tmp_path.iterdir()] == ["last.pth"]
+
+
+def test_atomic_path_keeps_the_old_file_when_the_block_fails(tmp_path):
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_json_refuses_nan_and_reports_damage(tmp_path):
+    path = tmp_path / "history.json"
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"loss": float("nan")})
+    assert not path.exists()
+    path.write_text('{"loss": [1')
+    with pytest.raises(UserError, match=r"history\.json is damaged"):
+        read_json(path)

@@ -1,0 +1,56 @@
+import dataclasses
+
+import pytest
+
+from tinybench.errors import UsageError
+from tinybench.recipe import Recipe, get_recipe, load_recipes
+
+
+def test_every_recipe_of_config_survives_the_way_to_json_and_back():
+    for name, recipe in load_recipes().items():
+        assert Recipe.from_dict(recipe.as_dict()) == recipe, name
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"epochs": 0}, ["epochs"]),
+        ({"lr": -1.0}, ["lr"]),
+        ({"lr": float("nan")}, ["lr"]),
+        ({"dropout": 1.0}, ["dropout"]),
+        ({"val_fraction": 1.0}, ["val_fraction"]),
+        ({"optimizer": "lion"}, ["optimizer", "adamw"]),
+        ({"augment": "strong"}, ["augment", "standard"]),
+        ({"batch_size": 10, "accumulate_steps": 3}, ["accumulate_steps 3", "batch_size 10"]),
+        ({"optimizer": "adam", "nesterov": True}, ["nesterov", "adam"]),
+        ({"momentum": 0.0, "nesterov": True}, ["nesterov", "momentum"]),
+        ({"epochs": 10, "total_epochs": 5}, ["total_epochs 5", "epochs 10"]),
+        ({"epochs": 5, "warmup_epochs": 5}, ["warmup_epochs 5", "5 epochs"]),
+        ({"classes": 1}, ["classes"]),
+        ({"scheduler": "step", "step_factor": 2.0}, ["step_factor"]),
+        ({"lr": 1e-7}, ["min_lr", "lr"]),
+        ({"warmup_epochs": 2, "warmup_start_lr": 1.0}, ["warmup_start_lr", "lr"]),
+    ],
+)
+def test_wrong_values_are_refused_by_name(changes, named):
+    with pytest.raises(UsageError) as caught:
+        Recipe(**changes)
+    assert all(word in str(caught.value) for word in named)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_misspelt_field_fails_when_config_is_loaded(tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text("from tinybench.recipe import Recipe\nRECIPES = {'a': Recipe(epoch=3)}\n")
+    with pytest.raises(UsageError, match="epoch"):
+        load_recipes(config)
+
+
+def test_unknown_recipe_lists_the_known():
+    with pytest.raises(UsageError, match="alexnet, densenet, efficientnet, resnet, vgg, vit"):
+        get_recipe("lenet")
+
+
+def test_a_recipe_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Recipe().lr = 1.0  # type: ignore[misc]
