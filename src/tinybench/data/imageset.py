@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
 
@@ -45,11 +43,3 @@ class ImageSet:
 
     def to(self, device: torch.device | str) -> ImageSet:
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
-
-
-def fingerprint(images: np.ndarray, labels: np.ndarray, class_ids: tuple[str, ...]) -> str:
-    """SHA-256 over shape, pixels (uint8), labels (as little-endian int64) and class ids."""
-    digest = hashlib.sha256(repr((images.shape, class_ids)).encode())
-    digest.update(np.ascontiguousarray(images))
-    digest.update(np.ascontiguousarray(labels, dtype="<i8"))
-    return digest.hexdigest()

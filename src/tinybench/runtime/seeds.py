@@ -17,6 +17,7 @@ class Purpose(IntEnum):
     MIX = 5
     DROPOUT = 6
     DEMO = 7
+    HOLDOUT = 8
 
 
 def derive_seed(seed: int, purpose: Purpose, *keys: int) -> int:

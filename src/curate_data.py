@@ -1,0 +1,35 @@
+"""Make the data set: `python src/curate_data.py` downloads the published Tiny ImageNet-200, sorts, verifies and packs it.
+
+Run it again after an interruption: a broken download goes on, and an unfinished folder is made anew.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinybench import cli
+from tinybench.data.curate import NAME, curate
+from tinybench.data.packed import is_packed, summarize
+
+
+@dataclass(kw_only=True)
+class Arguments:
+    source: str | None = None
+    """Zip, extracted folder or address to take instead of the published archive."""
+    data_dir: Path = Path("data")
+    """Where to put everything."""
+    debug: bool = False
+    """Show the whole traceback of an error."""
+
+
+def main() -> None:
+    arguments = cli.parse(Arguments, __doc__)
+    folder = arguments.data_dir / "curated" / NAME
+    if arguments.source is None and is_packed(folder):
+        print("already curated; --source makes it anew")
+    else:
+        curate(arguments.source, arguments.data_dir)
+    print(summarize(folder))
+
+
+if __name__ == "__main__":
+    cli.run(main)

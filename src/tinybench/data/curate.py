@@ -1,0 +1,231 @@
+"""From the published archive to class folders, class names and packed arrays; every count is verified.
+
+The archive's layout: wnids.txt (the classes), words.txt (what they are called), train/<wnid>/images/*.JPEG,
+val/images/*.JPEG with val/val_annotations.txt (which class each belongs to). Its test folder has no labels and is left
+out; the val images become the test set.
+"""
+
+import csv
+import io
+import os
+import shutil
+import stat
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+import numpy as np
+
+from tinybench.data.decode import read_rgb
+from tinybench.data.download import ARCHIVE_URL, download
+from tinybench.data.packed import METADATA, Split, is_packed, pack_split, write_metadata
+from tinybench.errors import UsageError, UserError
+from tinybench.runtime.files import read_json, write_text
+
+NAME = "tiny-imagenet"
+MAX_FILES = 250_000  # the published archive holds 120,206
+MAX_BYTES = 1_000_000_000  # and 245,688,432 bytes of them
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What an archive has to hold."""
+
+    classes: int
+    train_per_class: int
+    test_per_class: int
+    image_size: int
+
+
+PUBLISHED = Layout(classes=200, train_per_class=500, test_per_class=50, image_size=64)
+
+
+class Source(Protocol):
+    """Where the archive's files come from; names are relative to the archive's top folder."""
+
+    names: list[str]
+
+    def read(self, name: str) -> bytes: ...
+
+
+class ZipSource:
+    """The files of a zip, once its names and sizes are found harmless."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} is no zip archive, or damaged: {error}") from error
+        members = self._zip.infolist()
+        if len(members) > MAX_FILES or sum(member.file_size for member in members) > MAX_BYTES:
+            raise UserError(f"{path} holds more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes; it is not unpacked")
+        for member in members:
+            pure = PurePosixPath(member.filename.replace("\\", "/"))
+            if pure.is_absolute() or ".." in pure.parts or ":" in member.filename:
+                raise UserError(f"{path} is hostile: {member.filename!r} points out of its folder; nothing was unpacked")
+            if stat.S_ISLNK(member.external_attr >> 16):
+                raise UserError(f"{path} is hostile: {member.filename!r} is a link; nothing was unpacked")
+        files = [member.filename for member in members if not member.is_dir()]
+        self._top = _top_folder(files, path)
+        self.names = [name.removeprefix(self._top) for name in files if name.startswith(self._top)]
+
+    def read(self, name: str) -> bytes:
+        try:
+            return self._zip.read(self._top + name)
+        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+            raise UserError(f"{self._zip.filename} is damaged at {name}: {error}") from error
+        except Exception as error:  # zlib.error and its kin
+            raise UserError(f"{self._zip.filename} is damaged at {name}") from error
+
+
+class FolderSource:
+    """The files of an extracted archive."""
+
+    def __init__(self, path: Path) -> None:
+        self._root = path if (path / "wnids.txt").is_file() else path / "tiny-imagenet-200"
+        if not (self._root / "wnids.txt").is_file():
+            raise UserError(f"{path} is no extracted Tiny ImageNet: it has no wnids.txt")
+        self.names = list(self._files(""))
+
+    def _files(self, folder: str) -> Iterator[str]:
+        with os.scandir(self._root / folder) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    raise UserError(f"{entry.path} is a link; an archive's folder has none")
+                if entry.is_dir():
+                    yield from self._files(f"{folder}{entry.name}/")
+                else:
+                    yield f"{folder}{entry.name}"
+
+    def read(self, name: str) -> bytes:
+        return (self._root / name).read_bytes()
+
+
+def _top_folder(files: list[str], path: Path) -> str:
+    """The prefix that wnids.txt has, such as "tiny-imagenet-200/"."""
+    tops = [name.removesuffix("wnids.txt") for name in files if PurePosixPath(name).name == "wnids.txt"]
+    if len(tops) != 1:
+        raise UserError(f"{path} is no archive of Tiny ImageNet: it holds {len(tops)} files wnids.txt, not one")
+    return tops[0]
+
+
+def curate_if_missing(data_dir: Path) -> None:
+    """Download and curate Tiny ImageNet unless that has been done."""
+    if not is_packed(data_dir / "curated" / NAME):
+        curate(None, data_dir)
+
+
+def curate(source: str | None, data_dir: Path) -> dict[str, Any]:
+    """Curate Tiny ImageNet from a zip, a folder or an address (default: the published one).
+
+    Raises:
+        UserError: the source is missing, damaged, hostile or not complete.
+    """
+    is_address = source is None or source.startswith(("http://", "https://", "ftp://", "file://"))
+    if not is_address and not Path(source or "").exists():
+        raise UsageError(f"--source {source}: no such file or folder")
+    if is_address:
+        path = download(source or ARCHIVE_URL, data_dir / "downloads", published=source in (None, ARCHIVE_URL))
+    else:
+        path = Path(source or "")
+    origin: Source = FolderSource(path) if path.is_dir() else ZipSource(path)
+    return curate_layout(origin, data_dir, NAME, PUBLISHED)
+
+
+def curate_layout(source: Source, data_dir: Path, name: str, layout: Layout) -> dict[str, Any]:
+    """Sort a source's images into class folders and pack them; the metadata of the packed folder is returned.
+
+    The folder is made anew, and its metadata are written last: an interrupted curation is simply run again.
+
+    Raises:
+        UserError: files are missing, too many, damaged, or of another size.
+    """
+    class_ids, words = read_classes(source, layout)
+    members = sort_members(source, class_ids, layout)
+    folder = data_dir / "curated" / name
+    if (folder / METADATA).exists():
+        (folder / METADATA).unlink()  # first of all: what follows is unfinished
+    for split in ("train", "test"):
+        shutil.rmtree(folder / split, ignore_errors=True)
+        for class_id in class_ids:
+            (folder / split / class_id).mkdir(parents=True)
+    packed = {}
+    for split, items in members.items():
+
+        def copy_and_decode(member: str, split: Split = split, items: dict[str, int] = items) -> np.ndarray:
+            data = source.read(member)
+            file = folder / split / class_ids[items[member]] / PurePosixPath(member).name
+            file.write_bytes(data)
+            image = read_rgb(io.BytesIO(data), name=member)
+            if image.size != (layout.image_size, layout.image_size):
+                raise UserError(f"{member}: {image.width}x{image.height} pixels instead of {layout.image_size} squared")
+            return np.asarray(image).transpose(2, 0, 1)
+
+        packed[split] = pack_split(folder, split, list(items.items()), class_ids, layout.image_size, copy_and_decode)
+    write_class_mapping(data_dir / "class_mappings" / f"{name}.csv", class_ids, words)
+    # Of the synonyms that words.txt lists, people use the first.
+    names = [words[class_id].split(",")[0] for class_id in class_ids]
+    return write_metadata(folder, name=name, class_ids=class_ids, class_names=names, splits=packed)
+
+
+def read_classes(source: Source, layout: Layout) -> tuple[list[str], dict[str, str]]:
+    """The sorted class ids, and what words.txt calls each."""
+    class_ids = sorted(_text(source, "wnids.txt").split())
+    if len(set(class_ids)) != layout.classes or len(class_ids) != layout.classes:
+        raise UserError(f"wnids.txt lists {len(class_ids)} classes, {len(set(class_ids))} different; not {layout.classes}")
+    for class_id in class_ids:
+        if not class_id.isalnum():
+            raise UserError(f"wnids.txt lists {class_id!r}, which is no WordNet id")
+    rows = (line.split("\t", 1) for line in _text(source, "words.txt").splitlines() if "\t" in line)
+    words = {class_id: text.strip() for class_id, text in rows}
+    return class_ids, {class_id: words.get(class_id, class_id) for class_id in class_ids}
+
+
+def sort_members(source: Source, class_ids: list[str], layout: Layout) -> dict[Split, dict[str, int]]:
+    """Which files belong to which split and class, in the order of the arrays: by class, then by name."""
+    label_of = {class_id: label for label, class_id in enumerate(class_ids)}
+    train: list[tuple[int, str]] = []
+    test: list[tuple[int, str]] = []
+    annotations = dict(line.split("\t")[:2] for line in _text(source, "val/val_annotations.txt").splitlines() if line)
+    for name in source.names:
+        parts = PurePosixPath(name).parts
+        if not name.endswith(".JPEG") or parts[0] not in ("train", "val"):
+            continue
+        if parts[0] == "train" and len(parts) == 4 and parts[2] == "images" and parts[1] in label_of:
+            train.append((label_of[parts[1]], name))
+        elif parts[:2] == ("val", "images") and len(parts) == 3 and annotations.get(parts[2]) in label_of:
+            test.append((label_of[annotations[parts[2]]], name))
+        else:
+            raise UserError(f"{name} belongs to no class of wnids.txt")
+    for what, pairs, expected in (("train", train, layout.train_per_class), ("val", test, layout.test_per_class)):
+        counts = Counter(label for label, _ in pairs)
+        for label, class_id in enumerate(class_ids):
+            if counts[label] != expected:
+                raise UserError(f"class {class_id} has {counts[label]} {what} images, not {expected}")
+    return {
+        "train": {name: label for label, name in sorted(train)},
+        "test": {name: label for label, name in sorted(test)},
+    }
+
+
+def write_class_mapping(path: Path, class_ids: list[str], words: dict[str, str]) -> None:
+    """index, wnid and name of every class, as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("index", "wnid", "name"))
+    writer.writerows((index, class_id, words[class_id]) for index, class_id in enumerate(class_ids))
+    write_text(path, text.getvalue())
+
+
+def read_summary(data_dir: Path, name: str = NAME) -> dict[str, Any]:
+    """What curation found out: counts, fingerprints, channel statistics, classes."""
+    return read_json(data_dir / "curated" / name / METADATA)
+
+
+def _text(source: Source, name: str) -> str:
+    if name not in source.names:
+        raise UserError(f"the archive has no {name}")
+    return source.read(name).decode("utf-8", errors="replace")

@@ -1,0 +1,131 @@
+"""Data sets by name: tiny-imagenet, demo, or any folder of class folders."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import filelock
+
+from tinybench.data import demo
+from tinybench.data.curate import NAME as TINY_IMAGENET
+from tinybench.data.curate import PUBLISHED
+from tinybench.data.decode import read_rgb, resize_square
+from tinybench.data.imageset import ImageSet
+from tinybench.data.packed import Split, is_packed, load_packed, pack_split, write_metadata
+from tinybench.errors import UsageError, UserError
+from tinybench.runtime.seeds import Purpose, numpy_generator
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
+TEST_FOLDERS = ("test", "val", "valid", "validation")
+# Where a folder has no test images of its own, which are held out must not depend on any run.
+HOLDOUT_SEED, HOLDOUT_FRACTION = 0, 0.2
+
+
+def load(dataset: str, split: Split, data_dir: Path, image_size: int = 64) -> ImageSet:
+    """The train or the test images of a data set.
+
+    Args:
+        dataset: tiny-imagenet, demo, or the path of a folder.
+        image_size: side in pixels that a folder's images are packed at; the others are stored at 64.
+
+    Raises:
+        UserError: the data are missing or damaged; the message says what to type.
+        UsageError: no such data set.
+    """
+    if dataset == TINY_IMAGENET:
+        folder = data_dir / "curated" / TINY_IMAGENET
+        if not is_packed(folder):
+            raise UserError(
+                f"{folder} is missing or unfinished; make it with python src/curate_data.py --data_dir {data_dir}, or "
+                "train with --download, or try --dataset demo"
+            )
+    elif dataset == demo.NAME:
+        folder = data_dir / "curated" / demo.NAME
+        with _one_at_a_time(folder):
+            if not is_packed(folder):
+                demo.make(data_dir)
+    elif Path(dataset).is_dir():
+        folder = pack_folder(Path(dataset), data_dir, image_size)
+    else:
+        raise UsageError(f"dataset {dataset!r} is neither {TINY_IMAGENET} nor {demo.NAME} nor a folder of class folders")
+    return load_packed(folder, split)
+
+
+def stored_size(dataset: str, image_size: int) -> int:
+    """The side in pixels at which a data set is packed."""
+    return PUBLISHED.image_size if dataset in (TINY_IMAGENET, demo.NAME) else image_size
+
+
+def pack_folder(root: Path, data_dir: Path, image_size: int) -> Path:
+    """Pack a folder of class folders, unless that has been done; the packed folder is returned.
+
+    Either `root` holds the class folders, and a fifth of each class is held out as the test set, or it holds train/ and
+    test/ (or val/), and they hold them. Images are scaled so that the shorter side fits, and their centre is cropped.
+    """
+    train, test = _splits_of(root)
+    listed = [path for files in (*train.values(), *test.values()) for path in files]
+    state = [(path.relative_to(root).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in listed]
+    digest = hashlib.sha256(repr((str(root.resolve()), image_size, sorted(state))).encode()).hexdigest()
+    slug = re.sub(r"[^a-z0-9]+", "-", root.resolve().name.lower()).strip("-") or "folder"
+    folder = data_dir / "curated" / f"{slug}-{image_size}-{digest[:12]}"
+    with _one_at_a_time(folder):
+        if not is_packed(folder):
+            class_ids = sorted(train)
+            packed = {
+                split: pack_split(
+                    folder,
+                    split,
+                    [(path, label) for label, name in enumerate(class_ids) for path in files.get(name, [])],
+                    class_ids,
+                    image_size,
+                    lambda path: resize_square(read_rgb(path), image_size),
+                )
+                for split, files in (("train", train), ("test", test))
+            }
+            write_metadata(folder, name=slug, class_ids=class_ids, class_names=class_ids, splits=packed)  # type: ignore[arg-type]
+    return folder
+
+
+def _splits_of(root: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    """For train and test: the files of each class."""
+    own_test = next((root / name for name in TEST_FOLDERS if (root / name).is_dir()), None)
+    if not (root / "train").is_dir():
+        return _hold_out(_classes_of(root))
+    train = _classes_of(root / "train")
+    if own_test is None:
+        return _hold_out(train)
+    test = _classes_of(own_test)
+    if unknown := sorted(test.keys() - train.keys()):
+        raise UserError(f"{own_test} has classes that {root / 'train'} has not: {', '.join(unknown[:5])}")
+    return train, test
+
+
+def _classes_of(root: Path) -> dict[str, list[Path]]:
+    classes = {}
+    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        files = [path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+        classes[folder.name] = sorted(path for path in files if not path.name.startswith("."))
+    if len(classes) < 2:
+        raise UserError(f"{root} holds {len(classes)} class folders; at least 2 are needed")
+    for name, files in classes.items():
+        if not files:
+            raise UserError(f"{root / name} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return classes
+
+
+def _hold_out(classes: dict[str, list[Path]]) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    train, test = {}, {}
+    for index, (name, files) in enumerate(classes.items()):
+        if len(files) < 2:
+            raise UserError(f"class {name} has 1 image; one to train on and one to test on are needed")
+        order = numpy_generator(HOLDOUT_SEED, Purpose.HOLDOUT, index).permutation(len(files))
+        count = max(1, round(len(files) * HOLDOUT_FRACTION))
+        test[name] = [files[position] for position in sorted(order[:count])]
+        train[name] = [files[position] for position in sorted(order[count:])]
+    return train, test
+
+
+def _one_at_a_time(folder: Path) -> filelock.FileLock:
+    """Two processes that want the same data wait for each other."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(folder.with_name(f".{folder.name}.lock"))

@@ -1,0 +1,61 @@
+"""Geometric operations on a batch of images: resizing, one affine resampling, rectangles."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Antialiased bilinear: (B, 3, h, w) of any type to float32 (B, 3, size, size), on the same scale of values."""
+    images = images.float()
+    if images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
+
+
+def affine_matrix(angle: Tensor, scale: Tensor, flip: Tensor, shift: Tensor) -> Tensor:
+    """What `resample` takes, for: shift the view, scale and turn about its centre, flip left and right.
+
+    Args:
+        angle: (B,) degrees, counter-clockwise.
+        scale: (B,) factor by which things in the image grow.
+        flip: (B,) 1 or -1 (flipped).
+        shift: (B, 2) pixels (x, y) by which the view moves over the image.
+
+    Returns:
+        (B, 2, 3): input pixel = matrix @ (x, y, 1), both counted from the centre of the image.
+    """
+    radians = torch.deg2rad(angle)
+    cosine, sine = radians.cos() / scale, radians.sin() / scale
+    rows = torch.stack((cosine * flip, -sine, shift[:, 0], sine * flip, cosine, shift[:, 1]), dim=1)
+    return rows.view(-1, 2, 3)
+
+
+def resample(images: Tensor, matrix: Tensor) -> Tensor:
+    """Bilinear resampling of square images; black beyond the border.
+
+    Args:
+        images: float32 (B, C, S, S).
+        matrix: float32 (B, 2, 3) as `affine_matrix` gives it.
+    """
+    size = images.shape[-1]
+    # From the centre of the image, in units of half its side, as grid_sample counts.
+    centred = (torch.arange(size, device=images.device, dtype=torch.float32) - (size - 1) / 2) * (2 / size)
+    across = matrix[:, :, 0:1] * centred  # (B, 2, S)
+    down = matrix[:, :, 1:2] * centred + matrix[:, :, 2:3] * (2 / size)  # (B, 2, S)
+    grid = across.unsqueeze(2) + down.unsqueeze(3)  # (B, 2, S, S)
+    return F.grid_sample(images, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def erase_(images: Tensor, box: Tensor) -> Tensor:
+    """Set a rectangle of each image to 0, in place.
+
+    Args:
+        images: float32 (B, C, S, S).
+        box: (B, 4) top, bottom, left, right in pixels, bottom and right exclusive; may reach beyond the image.
+    """
+    position = torch.arange(images.shape[-1], device=images.device)
+    after = position >= box[:, 0::2, None]  # (B, 2, S): rows below the top, columns right of the left
+    before = position < box[:, 1::2, None]
+    rows, columns = (after & before).unbind(1)
+    return images.mul_(~(rows[:, None, :, None] & columns[:, None, None, :]))

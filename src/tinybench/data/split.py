@@ -1,0 +1,67 @@
+"""Subsets of a data set: fewer classes, fewer images, and the validation images held out of train."""
+
+from dataclasses import replace
+
+import torch
+
+from tinybench.data.imageset import ImageSet
+from tinybench.errors import UsageError
+from tinybench.runtime.seeds import Purpose, torch_generator
+
+
+def first_classes(images: ImageSet, count: int) -> ImageSet:
+    """The images of the first `count` classes in sorted order; 0 means all.
+
+    Raises:
+        UsageError: there are fewer classes.
+    """
+    if count == 0:
+        return images
+    if count > images.num_classes:
+        raise UsageError(f"classes {count}: {images.name} has only {images.num_classes}")
+    chosen = images.select(torch.nonzero(images.labels < count).flatten())
+    return replace(chosen, class_ids=images.class_ids[:count], class_names=images.class_names[:count])
+
+
+def images_per_class(images: ImageSet, count: int, seed: int) -> ImageSet:
+    """`count` images of each class, drawn by the seed; 0 means all.
+
+    Raises:
+        UsageError: a class has fewer.
+    """
+    if count == 0:
+        return images
+    for name, members in zip(images.class_ids, _shuffled_members(images, seed, Purpose.SUBSET), strict=True):
+        if len(members) < count:
+            raise UsageError(f"images_per_class {count}: class {name} of {images.name} has only {len(members)}")
+    members = [members[:count] for members in _shuffled_members(images, seed, Purpose.SUBSET)]
+    return images.select(torch.cat(members).sort().values)
+
+
+def train_val_split(images: ImageSet, val_fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
+    """Hold `val_fraction` of each class out, drawn by the seed: (train, validation).
+
+    Raises:
+        UsageError: a class would have no image left on one side.
+    """
+    train, val = [], []
+    for name, members in zip(images.class_ids, _shuffled_members(images, seed, Purpose.SPLIT), strict=True):
+        held_out = round(len(members) * val_fraction)
+        if not 0 < held_out < len(members):
+            raise UsageError(
+                f"val_fraction {val_fraction} of the {len(members)} images of class {name} leaves none to train or to "
+                "validate on; change val_fraction or images_per_class"
+            )
+        val.append(members[:held_out])
+        train.append(members[held_out:])
+    return images.select(torch.cat(train).sort().values), images.select(torch.cat(val).sort().values)
+
+
+def _shuffled_members(images: ImageSet, seed: int, purpose: Purpose) -> list[torch.Tensor]:
+    """For each class, the indices of its images in an order drawn by the seed."""
+    members = []
+    for label in range(images.num_classes):
+        indices = torch.nonzero(images.labels == label).flatten()
+        order = torch.randperm(len(indices), generator=torch_generator("cpu", seed, purpose, label))
+        members.append(indices[order])
+    return members

@@ -1,0 +1,84 @@
+"""The registry of networks: what there is, where it comes from, and how to build it."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from tinybench.errors import UsageError
+from tinybench.models.alexnet import AlexNet
+from tinybench.models.densenet import DenseNet
+from tinybench.models.efficientnet import EfficientNet
+from tinybench.models.resnet import ResNet
+from tinybench.models.vgg import VGG
+from tinybench.models.vit import ViT
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A network of the registry.
+
+    Attributes:
+        title: how people call it.
+        year, paper: of its publication; authors and address.
+        build: the constructor; keyword arguments only.
+        recipe: the entry of config.py that `--model` stands for.
+    """
+
+    title: str
+    year: int
+    paper: str
+    build: Callable[..., nn.Module]
+    recipe: str
+
+
+MODELS: dict[str, ModelInfo] = {
+    "alexnet": ModelInfo("AlexNet", 2012, "Krizhevsky et al., https://papers.nips.cc/paper/4824", AlexNet, "alexnet"),
+    "vgg": ModelInfo("VGG-16", 2014, "Simonyan and Zisserman, https://arxiv.org/abs/1409.1556", VGG, "vgg"),
+    "resnet": ModelInfo("ResNet-18", 2015, "He et al., https://arxiv.org/abs/1512.03385", ResNet, "resnet"),
+    "densenet": ModelInfo("DenseNet-121", 2017, "Huang et al., https://arxiv.org/abs/1608.06993", DenseNet, "densenet"),
+    "efficientnet": ModelInfo(
+        "EfficientNet-B0", 2019, "Tan and Le, https://arxiv.org/abs/1905.11946", EfficientNet, "efficientnet"
+    ),
+    "vit": ModelInfo("ViT-S", 2020, "Dosovitskiy et al., https://arxiv.org/abs/2010.11929", ViT, "vit"),
+}
+
+
+def list_models() -> list[str]:
+    """The names of all networks, oldest first."""
+    return list(MODELS)
+
+
+def get_model_info(name: str) -> ModelInfo:
+    """The network of that name.
+
+    Raises:
+        UsageError: there is none; the message lists the known ones.
+    """
+    if name not in MODELS:
+        raise UsageError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
+    return MODELS[name]
+
+
+def build_model(name: str, *, num_classes: int, image_size: int = 64, **options: Any) -> nn.Module:
+    """Build a network with fresh weights, drawn from torch's default generator.
+
+    Args:
+        image_size: side of the images in pixels; only networks whose weights depend on it are told.
+        options: further arguments of the network's constructor.
+
+    Raises:
+        UsageError: an unknown network or option, or a value that the network refuses.
+    """
+    info = get_model_info(name)
+    known = inspect.signature(info.build).parameters.keys() - {"num_classes", "image_size"}
+    if unknown := sorted(options.keys() - known):
+        raise UsageError(f"{name} has no option {', '.join(unknown)}; it has: {', '.join(sorted(known))}")
+    if "image_size" in inspect.signature(info.build).parameters:
+        options = {**options, "image_size": image_size}
+    try:
+        return info.build(num_classes=num_classes, **options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"model {name}: {error}") from error

@@ -1,0 +1,57 @@
+"""AlexNet (Krizhevsky, Sutskever and Hinton 2012, ImageNet Classification with Deep Convolutional Neural Networks,
+https://papers.nips.cc/paper/4824).
+
+For 64x64: the 11x11 stride-4 and the 5x5 kernels become 3x3 (the first of stride 2), so that 7x7 pixels are left where
+the published strides would leave one; BatchNorm replaces the local response normalisation, and the two dense layers of
+4096 shrink to 960, since most of AlexNet's 61 million weights lay there. The five convolutions keep their number and
+their widths (one tower, as in Krizhevsky 2014, https://arxiv.org/abs/1404.5997), the pools their overlap.
+"""
+
+from torch import Tensor, nn
+
+
+def conv_block(in_channels: int, channels: int, stride: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+
+
+class AlexNet(nn.Module):
+    """AlexNet: float32 (B, 3, H, W) to logits (B, num_classes).
+
+    Args:
+        dim: width of the two dense layers.
+        dropout: probability of dropping an input of each of them.
+    """
+
+    def __init__(self, *, num_classes: int, dim: int = 960, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            conv_block(3, 64, stride=2),
+            conv_block(64, 192),
+            nn.MaxPool2d(3, stride=2),
+            conv_block(192, 384),
+            conv_block(384, 256),
+            conv_block(256, 256),
+            nn.MaxPool2d(3, stride=2),
+        )
+        self.pool = nn.AdaptiveAvgPool2d(7)
+        self.head = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(256 * 7 * 7, dim),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(dim, dim),
+            nn.ReLU(inplace=True),
+            nn.Linear(dim, num_classes),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        nn.init.normal_(self.head[-1].weight, std=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, 3, 64, 64)
+        x = self.features(x)  # (B, 256, 7, 7)
+        x = self.pool(x).flatten(1)  # (B, 12544)
+        return self.head(x)

@@ -1,0 +1,101 @@
+"""Vision Transformer (Dosovitskiy et al. 2020, An Image is Worth 16x16 Words, https://arxiv.org/abs/2010.11929), in the
+size that DeiT calls small (Touvron et al. 2020, https://arxiv.org/abs/2012.12877): 384 wide, 12 deep, 6 heads.
+
+For 64x64: patches of 8 pixels, so that there are 64 tokens; 16-pixel patches would leave 16.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tinybench.models.layers import DropPath
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention: (B, N, dim) to (B, N, dim)."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.project = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        B, N, dim = x.shape
+        qkv = self.qkv(x).reshape(B, N, 3, self.num_heads, dim // self.num_heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, N, dim / heads)
+        out = F.scaled_dot_product_attention(q, k, v)
+        return self.project(out.transpose(1, 2).reshape(B, N, dim))
+
+
+class Block(nn.Module):
+    """Attention and an MLP, each on a normalised input and beside a shortcut (pre-norm)."""
+
+    def __init__(self, dim: int, num_heads: int, mlp_ratio: float, dropout: float, drop_path: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attention = Attention(dim, num_heads)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        hidden = int(dim * mlp_ratio)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        self.dropout = nn.Dropout(dropout)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path(self.dropout(self.attention(self.norm1(x))))
+        return x + self.drop_path(self.dropout(self.mlp(self.norm2(x))))
+
+
+class ViT(nn.Module):
+    """Vision Transformer: float32 (B, 3, image_size, image_size) to logits (B, num_classes).
+
+    Args:
+        image_size, patch_size: sides in pixels; patches must tile the image.
+        dropout: probability of dropping an output of the embedding and of each attention and MLP.
+        drop_path: probability of skipping the last block's branches, rising linearly from 0 at the first.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        image_size: int = 64,
+        patch_size: int = 8,
+        dim: int = 384,
+        depth: int = 12,
+        num_heads: int = 6,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if image_size % patch_size:
+            raise ValueError(f"patch_size {patch_size} does not divide image_size {image_size}")
+        if dim % num_heads:
+            raise ValueError(f"num_heads {num_heads} does not divide dim {dim}")
+        tokens = (image_size // patch_size) ** 2
+        self.patch_embedding = nn.Conv2d(3, dim, patch_size, stride=patch_size)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.position_embedding = nn.Parameter(torch.empty(1, tokens + 1, dim))
+        self.dropout = nn.Dropout(dropout)
+        rates = [drop_path * block / max(1, depth - 1) for block in range(depth)]
+        self.blocks = nn.Sequential(*(Block(dim, num_heads, mlp_ratio, dropout, rate) for rate in rates))
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self.head = nn.Linear(dim, num_classes)
+
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        nn.init.trunc_normal_(self.position_embedding, std=0.02)
+        nn.init.normal_(self.class_token, std=1e-6)
+        # The embedding is a linear layer on patches, and is initialised as one.
+        nn.init.xavier_uniform_(self.patch_embedding.weight.view(dim, -1))
+        nn.init.zeros_(self.patch_embedding.bias)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, 3, 64, 64)
+        x = self.patch_embedding(x).flatten(2).transpose(1, 2)  # (B, 64, 384)
+        x = torch.cat((self.class_token.expand(len(x), -1, -1), x), dim=1)  # (B, 65, 384)
+        x = self.dropout(x + self.position_embedding)
+        x = self.blocks(x)
+        return self.head(self.norm(x[:, 0]))
