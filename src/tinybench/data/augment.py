@@ -1,7 +1,24 @@
-"""Training images varied in batches on the device that holds them."""
+"""Training images varied in batches, on the device that holds them.
+
+A policy draws the parameters of every image of a batch, then applies them; both are batched tensor operations without
+a step that waits for the device. The policies:
+
+    standard  shift by up to 4 pixels (pad and crop), flip, turn by up to 10 degrees, change brightness, contrast,
+              saturation (each by up to 20 %) and hue (by up to a tenth of the circle), erase a rectangle of every
+              second image
+    basic     shift by up to 4 pixels and flip
+    cutout    shift by up to a sixteenth of the side, scale by up to 10 %, turn by up to 15 degrees, flip, and erase a
+              square of 16 pixels around any pixel (DeVries & Taylor, Improved Regularization of Convolutional Neural
+              Networks with Cutout, 2017, https://arxiv.org/abs/1708.04552)
+    none      nothing
+
+Where the view reaches beyond the image it is black. All end with the normalisation; what is erased is 0 after it, the
+mean colour.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,15 +31,17 @@ from tinybench.errors import UsageError
 
 CPU_CHUNK = 32  # images worked on at a time on a CPU, so that they stay in its cache
 
+Color = tuple[float, float, float]
+
 
 @dataclass(frozen=True)
 class Parameters:
-    """What happens to each image of a batch; None: that does not happen to any.
+    """What happens to each image of a batch; None: that happens to none. Slices as the images do.
 
     Attributes:
         matrix: (B, 2, 3), see geometry.resample.
-        jitter: (B, 4) factors of brightness, contrast and saturation, and turn of the hue.
-        box: (B, 4) rectangle to erase, see geometry.erase_.
+        jitter: (B, 4) factors of brightness, contrast and saturation, and turn of the hue, applied in this order.
+        box: (B, 2, 2) rectangle to erase, see geometry.erase_.
     """
 
     matrix: Tensor | None = None
@@ -30,53 +49,84 @@ class Parameters:
     box: Tensor | None = None
 
     def __getitem__(self, images: slice) -> Parameters:
-        return Parameters(*(None if part is None else part[images] for part in (self.matrix, self.jitter, self.box)))
+        return Parameters(*(part if part is None else part[images] for part in (self.matrix, self.jitter, self.box)))
 
 
-def _between(uniform: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
-    return low + uniform * (high - low)
+@functools.cache
+def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """float32 (len(values),) on the device, where it is copied only once: each copy from the host would wait."""
+    return torch.tensor(values, device=device)
 
 
-def _sign(uniform: Tensor) -> Tensor:
-    return 1 - 2 * (uniform < 0.5).float()
+def _between(uniform: Tensor, *ranges: tuple[float, float]) -> Tensor:
+    """Numbers from [0, 1), one column per range, moved to the ranges."""
+    low = _constant(tuple(low for low, _ in ranges), uniform.device)
+    width = _constant(tuple(high - low for low, high in ranges), uniform.device)
+    return torch.addcmul(low, uniform, width)
+
+
+def _flip(centred: Tensor) -> Tensor:
+    return torch.where(centred < 0, -1.0, 1.0)
 
 
 def _draw_basic(uniform: Tensor, size: int) -> Parameters:
-    shift = (uniform[:, 0:2] * 9).floor() - 4
-    ones = torch.ones_like(uniform[:, 0])
-    return Parameters(geometry.affine_matrix(ones * 0, ones, _sign(uniform[:, 2]), shift))
+    values = _between(uniform, (-4, 5), (-4, 5), (-1, 1))
+    still = torch.zeros_like(values[:, 0])
+    return Parameters(geometry.affine_matrix(still, still + 1, _flip(values[:, 2]), values[:, :2].floor()))
 
 
 def _draw_standard(uniform: Tensor, size: int) -> Parameters:
-    shift = (uniform[:, 0:2] * 9).floor() - 4
-    angle = _between(uniform[:, 3], -10, 10)
-    matrix = geometry.affine_matrix(angle, torch.ones_like(angle), _sign(uniform[:, 2]), shift)
-    spread = torch.tensor((0.2, 0.2, 0.2, 0.1), device=uniform.device)
-    jitter = (2 * uniform[:, 4:8] - 1) * spread + torch.tensor((1.0, 1.0, 1.0, 0.0), device=uniform.device)
-    area = _between(uniform[:, 8], 0.02, 0.33)
-    ratio = torch.exp(
-        _between(uniform[:, 9], area.log().clamp(min=math.log(0.3)), (-area.log()).clamp(max=math.log(3.3)))
-    )
-    sides = (torch.stack((area * ratio, area / ratio), 1).sqrt() * size).round()
-    sides = sides * (uniform[:, 10:11] < 0.5)
-    starts = (uniform[:, 11:13] * (size - sides + 1)).floor()
-    box = torch.stack((starts, starts + sides), 2).flatten(1)
-    return Parameters(matrix, jitter, box)
+    values = _between(
+        uniform, (-4, 5), (-4, 5), (-1, 1), (-10, 10),
+        (0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1),
+        (0.02, 0.33), (0, 1), (0, 1), (0, 1), (0, 1),
+    )  # fmt: skip
+    shift, flip, angle, jitter = values[:, :2].floor(), _flip(values[:, 2]), values[:, 3], values[:, 4:8]
+    matrix = geometry.affine_matrix(angle, torch.ones_like(angle), flip, shift)
+    return Parameters(matrix, jitter, _erasing_box(values[:, 8], values[:, 9], values[:, 10:12], size, values[:, 12]))
+
+
+def _erasing_box(area: Tensor, ratio: Tensor, place: Tensor, size: int, chance: Tensor) -> Tensor:
+    """The rectangles of random erasing.
+
+    The ratio of height to width is log-uniform between 0.3 and 3.3, as far as a rectangle of that area fits in.
+
+    Paper: Zhong et al., Random Erasing Data Augmentation, 2017, https://arxiv.org/abs/1708.04896
+
+    Args:
+        area: (B,) share of the image.
+        ratio: (B,) in [0, 1), where in the range of ratios.
+        place: (B, 2) in [0, 1), where in the range of first rows and columns.
+        size: side of the images in pixels.
+        chance: (B,) the box stays empty where this is 0.5 or more.
+
+    Returns:
+        (B, 2, 2) as geometry.erase_ takes it.
+    """
+    log_area = area.log()
+    low, high = log_area.clamp(min=math.log(0.3)), log_area.neg().clamp(max=math.log(3.3))
+    log_ratio = torch.lerp(low, high, ratio)
+    sides = torch.stack((log_area + log_ratio, log_area - log_ratio), 1).mul_(0.5).exp_().mul_(size).round_()
+    sides.mul_((chance < 0.5).unsqueeze(1))
+    first = (place * (size + 1 - sides)).floor_()
+    return torch.stack((first, first + sides), 1)
 
 
 def _draw_cutout(uniform: Tensor, size: int) -> Parameters:
-    shift = _between(uniform[:, 0:2], -size / 16, size / 16)
-    angle, scale = _between(uniform[:, 3], -15, 15), _between(uniform[:, 4], 0.9, 1.1)
-    matrix = geometry.affine_matrix(angle, scale, _sign(uniform[:, 2]), shift)
-    starts = (uniform[:, 5:7] * size).floor() - 8
-    return Parameters(matrix, box=torch.stack((starts, starts + 16), 2).flatten(1))
+    reach = size / 16
+    values = _between(
+        uniform, (-reach, reach), (-reach, reach), (-1, 1), (-15, 15), (0.9, 1.1), (-8, size - 8), (-8, size - 8)
+    )
+    matrix = geometry.affine_matrix(values[:, 3], values[:, 4], _flip(values[:, 2]), values[:, :2])
+    first = values[:, 5:7].floor()
+    return Parameters(matrix, box=torch.stack((first, first + 16), 1))
 
 
 def _draw_none(uniform: Tensor, size: int) -> Parameters:
     return Parameters()
 
 
-# name -> (random numbers that an image needs, what they are made into)
+# name -> (how many random numbers an image needs, what makes parameters of them)
 POLICIES: dict[str, tuple[int, Callable[[Tensor, int], Parameters]]] = {
     "standard": (13, _draw_standard),
     "basic": (3, _draw_basic),
@@ -85,9 +135,65 @@ POLICIES: dict[str, tuple[int, Callable[[Tensor, int], Parameters]]] = {
 }
 
 
-def build_policy(
-    name: str, image_size: int, mean: tuple[float, float, float], std: tuple[float, float, float]
-) -> Policy:
+@dataclass(frozen=True)
+class Policy:
+    """A way to vary and normalise training images.
+
+    Attributes:
+        name: key of POLICIES.
+        image_size: side of the images that come out, in pixels.
+        mean, std: per channel, in [0, 1].
+    """
+
+    name: str
+    image_size: int
+    mean: Color
+    std: Color
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Vary each image in its own way.
+
+        Args:
+            images: uint8 (B, 3, h, w); resized first where they are not of image_size.
+            generator: on the images' device; the only source of randomness.
+
+        Returns:
+            float32 (B, 3, image_size, image_size), normalised.
+        """
+        return self.apply(images, self.draw(len(images), generator))
+
+    def draw(self, batch: int, generator: torch.Generator) -> Parameters:
+        """The parameters of a whole batch; several processes each draw all of them and take their slice."""
+        count, decode = POLICIES[self.name]
+        return decode(torch.rand(batch, count, generator=generator, device=generator.device), self.image_size)
+
+    def apply(self, images: Tensor, parameters: Parameters) -> Tensor:
+        """What `parameters` say, done to `images`; each image's result depends on nothing but its own parameters."""
+        out = torch.empty(len(images), 3, self.image_size, self.image_size, device=images.device)
+        chunk_size = CPU_CHUNK if images.device.type == "cpu" else max(len(images), 1)
+        for start in range(0, len(images), chunk_size):
+            chunk = slice(start, start + chunk_size)
+            self._apply_chunk(images[chunk], parameters[chunk], out[chunk])
+        return out
+
+    def _apply_chunk(self, images: Tensor, parameters: Parameters, out: Tensor) -> None:
+        pixels = geometry.resize(images, self.image_size)
+        if parameters.matrix is not None:
+            pixels = geometry.resample(pixels, parameters.matrix)
+        if parameters.jitter is not None:
+            brightness, contrast, saturation, turn = parameters.jitter.unbind(1)
+            color.brightness_(pixels, brightness)
+            color.contrast_(pixels, contrast)
+            color.saturation_(pixels, saturation)
+            pixels = color.hue(pixels, turn, out)
+        scale = _constant(tuple(1 / (color.WHITE * std) for std in self.std), out.device).view(3, 1, 1)
+        shift = _constant(tuple(mean / std for mean, std in zip(self.mean, self.std, strict=True)), out.device)
+        torch.mul(pixels, scale, out=out).sub_(shift.view(3, 1, 1))
+        if parameters.box is not None:
+            geometry.erase_(out, parameters.box)
+
+
+def build_policy(name: str, image_size: int, mean: Color, std: Color) -> Policy:
     """The policy of that name.
 
     Raises:
@@ -98,52 +204,13 @@ def build_policy(
     return Policy(name, image_size, mean, std)
 
 
-@dataclass(frozen=True)
-class Policy:
-    """Varies and normalises training images."""
+def normalize(images: Tensor, image_size: int, mean: Color, std: Color) -> Tensor:
+    """The preprocessing of evaluation: resized and normalised, not varied.
 
-    name: str
-    image_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    Args:
+        images: uint8 (B, 3, h, w).
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """uint8 (B, 3, h, w) to float32 (B, 3, image_size, image_size), normalised; generator: on the same device."""
-        return self.apply(images, self.draw(len(images), generator))
-
-    def draw(self, batch: int, generator: torch.Generator) -> Parameters:
-        count, decode = POLICIES[self.name]
-        uniform = torch.rand(batch, count, generator=generator, device=generator.device)
-        return decode(uniform, self.image_size)
-
-    def apply(self, images: Tensor, parameters: Parameters) -> Tensor:
-        step = CPU_CHUNK if images.device.type == "cpu" else max(1, len(images))
-        out = torch.empty(len(images), 3, self.image_size, self.image_size, device=images.device)
-        for start in range(0, len(images), step):
-            chunk = slice(start, start + step)
-            out[chunk] = self._apply_chunk(images[chunk], parameters[chunk])
-        return out
-
-    def _apply_chunk(self, images: Tensor, parameters: Parameters) -> Tensor:
-        pixels = geometry.resize(images, self.image_size)
-        if parameters.matrix is not None:
-            pixels = geometry.resample(pixels, parameters.matrix)
-        if parameters.jitter is not None:
-            brightness, contrast, saturation, hue = parameters.jitter.unbind(1)
-            color.brightness_(pixels, brightness)
-            color.contrast_(pixels, contrast)
-            color.saturation_(pixels, saturation)
-            color.hue_(pixels, hue)
-        mean = torch.tensor(self.mean, device=images.device).view(3, 1, 1) * 255
-        std = torch.tensor(self.std, device=images.device).view(3, 1, 1) * 255
-        pixels.sub_(mean).div_(std)
-        if parameters.box is not None:
-            geometry.erase_(pixels, parameters.box)
-        return pixels
-
-
-def normalize(
-    images: Tensor, image_size: int, mean: tuple[float, float, float], std: tuple[float, float, float]
-) -> Tensor:
-    """The preprocessing of evaluation: uint8 (B, 3, h, w) to float32 (B, 3, image_size, image_size), normalised."""
+    Returns:
+        float32 (B, 3, image_size, image_size).
+    """
     return Policy("none", image_size, mean, std).apply(images, Parameters())

@@ -6,6 +6,7 @@ out; the val images become the test set.
 """
 
 import csv
+import functools
 import io
 import os
 import shutil
@@ -17,9 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-import numpy as np
-
-from tinybench.data.decode import read_rgb
+from tinybench.data.decode import decode_exact
 from tinybench.data.download import ARCHIVE_URL, download
 from tinybench.data.packed import METADATA, Split, is_packed, pack_split, write_metadata
 from tinybench.errors import UsageError, UserError
@@ -155,16 +154,13 @@ def curate_layout(source: Source, data_dir: Path, name: str, layout: Layout) -> 
     packed = {}
     for split, items in members.items():
 
-        def copy_and_decode(member: str, split: Split = split, items: dict[str, int] = items) -> np.ndarray:
+        def fetch(member: str, split: Split = split, items: dict[str, int] = items) -> tuple[str, bytes]:
             data = source.read(member)
-            file = folder / split / class_ids[items[member]] / PurePosixPath(member).name
-            file.write_bytes(data)
-            image = read_rgb(io.BytesIO(data), name=member)
-            if image.size != (layout.image_size, layout.image_size):
-                raise UserError(f"{member}: {image.width}x{image.height} pixels instead of {layout.image_size} squared")
-            return np.asarray(image).transpose(2, 0, 1)
+            (folder / split / class_ids[items[member]] / PurePosixPath(member).name).write_bytes(data)
+            return member, data
 
-        packed[split] = pack_split(folder, split, list(items.items()), class_ids, layout.image_size, copy_and_decode)
+        decode = functools.partial(decode_exact, layout.image_size)
+        packed[split] = pack_split(folder, split, list(items.items()), class_ids, layout.image_size, fetch, decode)
     write_class_mapping(data_dir / "class_mappings" / f"{name}.csv", class_ids, words)
     # Of the synonyms that words.txt lists, people use the first.
     names = [words[class_id].split(",")[0] for class_id in class_ids]

@@ -1,5 +1,6 @@
 """Data sets by name: tiny-imagenet, demo, or any folder of class folders."""
 
+import functools
 import hashlib
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ import filelock
 from tinybench.data import demo
 from tinybench.data.curate import NAME as TINY_IMAGENET
 from tinybench.data.curate import PUBLISHED
-from tinybench.data.decode import read_rgb, resize_square
+from tinybench.data.decode import decode_square
 from tinybench.data.imageset import ImageSet
 from tinybench.data.packed import Split, is_packed, load_packed, pack_split, write_metadata
 from tinybench.errors import UsageError, UserError
@@ -78,7 +79,8 @@ def pack_folder(root: Path, data_dir: Path, image_size: int) -> Path:
                     [(path, label) for label, name in enumerate(class_ids) for path in files.get(name, [])],
                     class_ids,
                     image_size,
-                    lambda path: resize_square(read_rgb(path), image_size),
+                    fetch=lambda path: (str(path), path),
+                    decode=functools.partial(decode_square, image_size),
                 )
                 for split, files in (("train", train), ("test", test))
             }

@@ -1,7 +1,7 @@
 """Image files of any kind as RGB pixels."""
 
+import io
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -11,20 +11,24 @@ from tinybench.errors import UserError
 MAX_PIXELS = 100_000_000  # a file of a few kilobytes can claim billions and fill the memory
 
 
-def read_rgb(source: Path | BinaryIO, name: str = "") -> Image.Image:
+# What to call an image in a message, and its file or its bytes.
+NamedSource = tuple[str, Path | bytes]
+
+
+def read_rgb(source: Path | bytes, name: str = "") -> Image.Image:
     """Read an image of any mode as RGB, upright as its EXIF says.
 
     Transparent pixels show white, 16-bit grayscale keeps its high byte, and of an animation the first frame counts.
 
     Args:
-        source: a path, or an open file together with the `name` to call it by.
+        source: a file, or its bytes together with the `name` to call it by.
 
     Raises:
         UserError: no such file, no image, truncated, or larger than MAX_PIXELS.
     """
     name = name or str(source)
     try:
-        with Image.open(source) as image:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(f"{name}: {image.width}x{image.height} pixels are too many; at most {MAX_PIXELS:,}")
             image.load()
@@ -60,3 +64,22 @@ def resize_square(image: Image.Image, size: int) -> np.ndarray:
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
     return np.asarray(image).transpose(2, 0, 1)
+
+
+def decode_square(size: int, source: NamedSource) -> np.ndarray:
+    """Any image, made square: uint8 (3, size, size)."""
+    name, data = source
+    return resize_square(read_rgb(data, name), size)
+
+
+def decode_exact(size: int, source: NamedSource) -> np.ndarray:
+    """An image that has to be square and of that size: uint8 (3, size, size).
+
+    Raises:
+        UserError: it is not.
+    """
+    name, data = source
+    image = read_rgb(data, name)
+    if image.size != (size, size):
+        raise UserError(f"{name}: {image.width}x{image.height} pixels instead of {size}x{size}")
+    return resize_square(image, size)

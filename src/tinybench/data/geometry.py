@@ -1,5 +1,7 @@
 """Geometric operations on a batch of images: resizing, one affine resampling, rectangles."""
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,6 +13,11 @@ def resize(images: Tensor, size: int) -> Tensor:
     if images.shape[-2:] == (size, size):
         return images
     return F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
+
+
+@functools.cache
+def _positions(size: int, device: torch.device) -> Tensor:
+    return torch.arange(size, dtype=torch.float32, device=device)
 
 
 def affine_matrix(angle: Tensor, scale: Tensor, flip: Tensor, shift: Tensor) -> Tensor:
@@ -39,8 +46,8 @@ def resample(images: Tensor, matrix: Tensor) -> Tensor:
         matrix: float32 (B, 2, 3) as `affine_matrix` gives it.
     """
     size = images.shape[-1]
-    # From the centre of the image, in units of half its side, as grid_sample counts.
-    centred = (torch.arange(size, device=images.device, dtype=torch.float32) - (size - 1) / 2) * (2 / size)
+    # grid_sample counts from the centre of the image in units of half its side.
+    centred = (_positions(size, images.device) - (size - 1) / 2) * (2 / size)
     across = matrix[:, :, 0:1] * centred  # (B, 2, S)
     down = matrix[:, :, 1:2] * centred + matrix[:, :, 2:3] * (2 / size)  # (B, 2, S)
     grid = across.unsqueeze(2) + down.unsqueeze(3)  # (B, 2, S, S)
@@ -52,10 +59,9 @@ def erase_(images: Tensor, box: Tensor) -> Tensor:
 
     Args:
         images: float32 (B, C, S, S).
-        box: (B, 4) top, bottom, left, right in pixels, bottom and right exclusive; may reach beyond the image.
+        box: float32 (B, 2, 2) in pixels: first row and column, last row and column + 1; may reach beyond the image.
     """
-    position = torch.arange(images.shape[-1], device=images.device)
-    after = position >= box[:, 0::2, None]  # (B, 2, S): rows below the top, columns right of the left
-    before = position < box[:, 1::2, None]
-    rows, columns = (after & before).unbind(1)
-    return images.mul_(~(rows[:, None, :, None] & columns[:, None, None, :]))
+    position = _positions(images.shape[-1], images.device)
+    inside = (position >= box[:, 0, :, None]) & (position < box[:, 1, :, None])  # (B, 2, S)
+    rows, columns = inside.float().unbind(1)
+    return images.mul_(torch.mul(rows[:, None, :, None], -columns[:, None, None, :]).add_(1))

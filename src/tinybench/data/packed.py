@@ -4,11 +4,13 @@ A folder holds {train,test}_images.npy, uint8 (N, 3, H, W), {train,test}_labels.
 is written last: without it, the folder is unfinished.
 """
 
+import functools
 import hashlib
-import json
 import math
+import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -17,15 +19,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from tinybench.data.decode import NamedSource
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UserError
 from tinybench.runtime.files import atomic_path, read_json, write_json
 
 Split = Literal["train", "test"]
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 METADATA = "dataset.json"
-CHUNK = 500  # images decoded and written at a time
+CHUNK = 100  # images decoded and written at a time
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,15 @@ def pack_split(
     items: Sequence[tuple[Item, int]],
     class_ids: Sequence[str],
     image_size: int,
-    decode: Callable[[Item], np.ndarray],
+    fetch: Callable[[Item], NamedSource],
+    decode: Callable[[NamedSource], np.ndarray],
 ) -> PackedSplit:
-    """Decode all items and write one split's arrays.
+    """Fetch and decode all items and write one split's arrays.
 
     Args:
-        items: what to decode, with its label, in the order of the arrays.
-        decode: gives uint8 (3, image_size, image_size); called from several threads.
+        items: what to fetch, with its label, in the order of the arrays.
+        fetch: gives the image's name and its file or its bytes; called in this process, in order.
+        decode: gives uint8 (3, image_size, image_size); called in several processes where there are many images.
     """
     shape = (len(items), 3, image_size, image_size)
     labels = np.array([label for _, label in items], dtype="<i8")
@@ -60,30 +66,48 @@ def pack_split(
     with atomic_path(folder / f"{split}_images.npy") as path, path.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
+        chunks = (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+        fetched = ([fetch(item) for item, _ in chunk] for chunk in chunks)
         bar = tqdm(total=len(items), desc=f"packing {split}", unit=" images", disable=None)
-        with bar, ThreadPoolExecutor() as pool:
-            for chunk in _chunks(items):
-                pixels = np.empty((len(chunk), *shape[1:]), np.uint8)
-                for index, image in enumerate(pool.map(decode, (item for item, _ in chunk))):
-                    pixels[index] = image
+        with bar:
+            for pixels in _map(functools.partial(_decode_chunk, decode), fetched, parallel=len(items) > 5000):
                 file.write(pixels)
                 digest.update(pixels)
                 sums += pixels.sum(axis=(0, 2, 3), dtype=np.uint64)
                 squares += np.square(pixels, dtype=np.uint16).sum(axis=(0, 2, 3), dtype=np.uint64)
-                bar.update(len(chunk))
+                bar.update(len(pixels))
     with atomic_path(folder / f"{split}_labels.npy") as path, path.open("wb") as file:
         np.save(file, labels)
     digest.update(labels)
     count = len(items) * image_size**2
     mean = [int(total) / count for total in sums]
     variance = [int(total) / count - m**2 for total, m in zip(squares, mean, strict=True)]
-    std = [math.sqrt(value) / 255 for value in variance]
-    return PackedSplit(len(items), digest.hexdigest(), [m / 255 for m in mean], std)
+    return PackedSplit(
+        count=len(items),
+        fingerprint=digest.hexdigest(),
+        mean=[m / 255 for m in mean],
+        std=[math.sqrt(value) / 255 for value in variance],
+    )
 
 
-def _chunks(items: Sequence[tuple[Item, int]]) -> Iterator[Sequence[tuple[Item, int]]]:
-    for start in range(0, len(items), CHUNK):
-        yield items[start : start + CHUNK]
+def _decode_chunk(decode: Callable[[NamedSource], np.ndarray], sources: list[NamedSource]) -> np.ndarray:
+    return np.ascontiguousarray(np.stack([decode(source) for source in sources]))
+
+
+def _map(function: Callable[[Item], Result], items: Iterator[Item], parallel: bool) -> Iterator[Result]:
+    """map() over several processes, which takes only a few items ahead of those that are done."""
+    if not parallel:
+        yield from map(function, items)
+        return
+    pending: deque[Future[Result]] = deque()
+    workers = os.cpu_count() or 1
+    with ProcessPoolExecutor(workers) as pool:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def write_metadata(
@@ -132,7 +156,7 @@ def load_packed(folder: Path, split: Split) -> ImageSet:
             std=tuple(metadata["std"]),
             fingerprint=about["fingerprint"],
         )
-    except (OSError, ValueError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder} is damaged ({error}); delete it and make it again") from error
 
 

@@ -1,0 +1,172 @@
+"""Images per second that come out of the input pipeline, augmented and normalised, in batches on the device.
+
+Ours, beside torchvision's transforms of PIL images in a DataLoader with worker processes and, for the standard policy,
+timm's create_loader where timm is installed (its crop is resized, and it does not rotate). All start from decoded
+uint8 images in memory. They run in turn, several rounds, and the best round of each counts. The workers of a loader
+have started, and have gone through the images once, before its first round.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from tinybench import cli
+from tinybench.data.augment import POLICIES, build_policy
+from tinybench.data.datasets import load
+from tinybench.recipe import Device
+from tinybench.runtime.device import describe_environment, pick_device, synchronize
+from tinybench.runtime.files import write_json
+
+try:
+    from timm.data import create_loader
+except ImportError:
+    create_loader = None
+
+MEAN, STD = (0.48, 0.45, 0.40), (0.28, 0.27, 0.28)
+
+
+@dataclass
+class Arguments:
+    policies: tuple[str, ...] = tuple(POLICIES)
+    """Policies to measure."""
+    images: int = 4096
+    """Images a round."""
+    batch_size: int = 128
+    """Images a batch."""
+    rounds: int = 3
+    """Rounds of each; the best one counts."""
+    workers: int = 2
+    """Worker processes of the other loaders."""
+    dataset: str = "random"
+    """Take the training images of this data set (random: 64x64 noise)."""
+    data_dir: Path = Path("data")
+    device: Device = "auto"
+    """Where ours runs and where all batches end up."""
+    output: Path | None = None
+    """Write the table as JSON too."""
+    debug: bool = False
+
+
+class PILImages(Dataset):
+    """Images as PIL images, each with the label 0."""
+
+    def __init__(self, images: Tensor, transform: Callable | None = None) -> None:
+        self.images = images.permute(0, 2, 3, 1).numpy()
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple:
+        image = Image.fromarray(self.images[index])
+        return (self.transform(image) if self.transform else image), 0
+
+
+def torchvision_transform(policy: str, size: int) -> Callable:
+    """The same policy as torchvision's users write it."""
+    bilinear = transforms.InterpolationMode.BILINEAR
+    normalise = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
+    crop_and_flip = [transforms.RandomCrop(size, padding=4), transforms.RandomHorizontalFlip()]
+    steps = {
+        "standard": [
+            *crop_and_flip,
+            transforms.RandomRotation(10, bilinear),
+            transforms.ColorJitter(0.2, 0.2, 0.2, 0.1),
+            *normalise,
+            transforms.RandomErasing(0.5, (0.02, 0.33), (0.3, 3.3)),
+        ],
+        "basic": [*crop_and_flip, *normalise],
+        "cutout": [
+            transforms.RandomAffine(15, (1 / 16, 1 / 16), (0.9, 1.1), interpolation=bilinear),
+            transforms.RandomHorizontalFlip(),
+            *normalise,
+            transforms.RandomErasing(1.0, ((16 / size) ** 2,) * 2, (1.0, 1.0)),
+        ],
+        "none": normalise,
+    }
+    return transforms.Compose(steps[policy])
+
+
+def batches_of_ours(policy: str, images: Tensor, batch_size: int) -> Callable[[], Iterable[Tensor]]:
+    """One shuffled pass over images that are on the device already."""
+    apply = build_policy(policy, images.shape[-1], MEAN, STD)
+    generator = torch.Generator(images.device).manual_seed(0)
+
+    def batches() -> Iterable[Tensor]:
+        order = torch.randperm(len(images), generator=generator, device=images.device)
+        for indices in order.split(batch_size):
+            yield apply(images[indices], generator)
+
+    return batches
+
+
+def batches_of_loader(loader: Iterable, device: torch.device) -> Callable[[], Iterable[Tensor]]:
+    return lambda: (batch.to(device) for batch, _ in loader)
+
+
+def images_per_second(batches: Callable[[], Iterable[Tensor]], device: torch.device) -> float:
+    synchronize(device)
+    started = time.perf_counter()
+    count = sum(len(batch) for batch in batches())
+    synchronize(device)
+    return count / (time.perf_counter() - started)
+
+
+def measure(policy: str, images: Tensor, arguments: Arguments, device: torch.device) -> dict[str, float]:
+    """Images per second of each pipeline in its best round."""
+    size, batch_size, workers = images.shape[-1], arguments.batch_size, arguments.workers
+    pipelines = {"tinybench": batches_of_ours(policy, images.to(device), batch_size)}
+    pil_images = PILImages(images, torchvision_transform(policy, size))
+    loader = DataLoader(pil_images, batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    pipelines["torchvision"] = batches_of_loader(loader, device)
+    if create_loader is not None and policy == "standard":
+        loader = create_loader(
+            PILImages(images), (3, size, size), batch_size, is_training=True, scale=(0.75, 1.0), re_prob=0.5,
+            color_jitter=(0.2, 0.2, 0.2, 0.1), mean=MEAN, std=STD, num_workers=workers,
+            persistent_workers=workers > 0, device=device,
+        )  # fmt: skip
+        pipelines["timm"] = batches_of_loader(loader, device)
+    for batches in pipelines.values():
+        images_per_second(batches, device)
+    rates: dict[str, list[float]] = {name: [] for name in pipelines}
+    for _ in range(arguments.rounds):
+        for name, batches in pipelines.items():
+            rates[name].append(images_per_second(batches, device))
+    return {name: max(values) for name, values in rates.items()}
+
+
+def main() -> None:
+    arguments = cli.parse(Arguments, __doc__)
+    device = pick_device(arguments.device)
+    if arguments.dataset == "random":
+        shape = (arguments.images, 3, 64, 64)
+        images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    else:
+        images = load(arguments.dataset, "train", arguments.data_dir).images[: arguments.images]
+    rows = []
+    print(f"{'policy':<12}{'tinybench':>12}{'torchvision':>13}{'timm':>10}{'ratio':>8}   images/s", flush=True)
+    for policy in arguments.policies:
+        rates = measure(policy, images, arguments, device)
+        ratio = rates["tinybench"] / rates["torchvision"]
+        rows.append({"policy": policy, "images_per_second": rates, "ratio_to_torchvision": ratio})
+        timm = f"{rates['timm']:.0f}" if "timm" in rates else "-"
+        print(
+            f"{policy:<12}{rates['tinybench']:>12.0f}{rates['torchvision']:>13.0f}{timm:>10}{ratio:>8.1f}", flush=True
+        )
+    if arguments.output:
+        settings = {key: getattr(arguments, key) for key in ("images", "batch_size", "rounds", "workers", "dataset")}
+        write_json(arguments.output, {"environment": describe_environment(device), **settings, "policies": rows})
+
+
+if __name__ == "__main__":
+    cli.run(main)
