@@ -10,13 +10,12 @@ import filelock
 from tinybench.data import demo
 from tinybench.data.curate import NAME as TINY_IMAGENET
 from tinybench.data.curate import PUBLISHED
-from tinybench.data.decode import decode_square
+from tinybench.data.decode import IMAGE_SUFFIXES, decode_square
 from tinybench.data.imageset import ImageSet
 from tinybench.data.packed import Split, is_packed, load_packed, pack_split, write_metadata
 from tinybench.errors import UsageError, UserError
 from tinybench.runtime.seeds import Purpose, numpy_generator
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
 TEST_FOLDERS = ("test", "val", "valid", "validation")
 # Where a folder has no test images of its own, which are held out must not depend on any run.
 HOLDOUT_SEED, HOLDOUT_FRACTION = 0, 0.2

@@ -1,0 +1,35 @@
+"""Look at a data set before training on it: `python src/explore_data.py` writes its numbers as JSON and prints them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinybench import cli
+from tinybench.data.explore import describe, explore
+from tinybench.runtime.files import write_json
+
+
+@dataclass(kw_only=True)
+class Arguments:
+    dataset: str = "tiny-imagenet"
+    """tiny-imagenet, demo, or the path of a folder of class folders."""
+    image_size: int = 64
+    """Side in pixels at which a folder's images are looked at."""
+    data_dir: Path = Path("data")
+    """Where the data sets are."""
+    results_dir: Path = Path("results")
+    """The numbers go to results_dir/data_exploration/<data set>.json."""
+    debug: bool = False
+    """Show the whole traceback of an error."""
+
+
+def main() -> None:
+    arguments = cli.parse(Arguments, __doc__)
+    numbers = explore(arguments.dataset, arguments.data_dir, arguments.image_size)
+    path = arguments.results_dir / "data_exploration" / f"{numbers['name']}.json"
+    write_json(path, numbers)
+    print(describe(numbers))
+    print(f"  all numbers: {path}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

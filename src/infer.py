@@ -1,0 +1,69 @@
+"""Ask a trained network about images: `python src/infer.py --image x.jpg --top_k 5`.
+
+--image takes files and folders. Without --model, the run with the best validation accuracy answers.
+"""
+
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinybench import cli
+from tinybench.errors import UsageError, UserError
+from tinybench.evaluation.infer import Classifier, find_checkpoint, list_images
+from tinybench.recipe import Device
+from tinybench.runtime.device import pick_device
+
+
+@dataclass(kw_only=True)
+class Arguments:
+    image: tuple[Path, ...]
+    """Images to classify: files, or folders of them."""
+    top_k: int = 5
+    """How many of the likeliest classes to name."""
+    model: str = ""
+    """Run under results_dir to ask (default: the one with the best validation accuracy)."""
+    checkpoint: Path | None = None
+    """Checkpoint to ask, instead of a run."""
+    json: bool = False
+    """Print one JSON document."""
+    results_dir: Path = Path("results")
+    """Where the folders of the runs are."""
+    device: Device = "auto"
+    """auto takes CUDA, then MPS, then the CPU."""
+    debug: bool = False
+    """Show the whole traceback of an error."""
+
+
+def main() -> int:
+    arguments = cli.parse(Arguments, __doc__)
+    if arguments.top_k < 1:
+        raise UsageError(f"--top_k must be at least 1, not {arguments.top_k}")
+    paths = list(list_images(list(arguments.image)))
+    checkpoint = arguments.checkpoint or find_checkpoint(arguments.results_dir, arguments.model)
+    classifier = Classifier(checkpoint, pick_device(arguments.device))
+    about = classifier.checkpoint
+    if not arguments.json:
+        print(f"{checkpoint}: {about['model']} on {about['dataset']}, {about['val_acc']:.2f} % on its validation images")
+    answers, failures = [], 0
+    for path in paths:
+        try:
+            guesses = classifier.classify(path, arguments.top_k)
+        except UserError as error:
+            failures += 1
+            print(f"error: {error}", file=sys.stderr)
+            continue
+        if arguments.json:
+            answers.append({"image": str(path), "guesses": [dataclasses.asdict(guess) for guess in guesses]})
+        else:
+            print(path)
+            for guess in guesses:
+                print(f"  {guess.rank:>2}  {guess.probability:7.2%}  {guess.class_id}  {guess.name}")
+    if arguments.json:
+        print(json.dumps({"checkpoint": str(checkpoint), "model": about["model"], "images": answers}, indent=2))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,67 @@
+"""Test trained networks on the held-out test images: `python src/test.py --model resnet`, or all runs without --model."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tinybench import cli
+from tinybench.errors import UsageError, UserError
+from tinybench.evaluation.testing import TestOptions, Weights, find_runs, result_line, test_checkpoint, test_run
+from tinybench.recipe import Device
+from tinybench.runtime.device import pick_device
+
+
+@dataclass(kw_only=True)
+class Arguments:
+    model: str = ""
+    """Run under results_dir to test (default: every trained run)."""
+    checkpoint: Path | None = None
+    """Checkpoint to test, instead of a run; the results are written beside it."""
+    weights: Weights = "best"
+    """Of the best epoch on the validation images, of the last epoch, or the last moving average."""
+    tta: bool = False
+    """Also average each image's probabilities with those of its mirror image; reported under keys of its own."""
+    batch_size: int = 256
+    """Images at a time."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of convolutions and matrix products."""
+    data_dir: Path = Path("data")
+    """Where the data sets are."""
+    results_dir: Path = Path("results")
+    """Where the folders of the runs are."""
+    device: Device = "auto"
+    """auto takes CUDA, then MPS, then the CPU."""
+    debug: bool = False
+    """Show the whole traceback of an error."""
+
+
+def main() -> int:
+    arguments = cli.parse(Arguments, __doc__)
+    if arguments.batch_size < 1:
+        raise UsageError(f"--batch_size must be at least 1, not {arguments.batch_size}")
+    options = TestOptions(
+        data_dir=arguments.data_dir,
+        device=pick_device(arguments.device),
+        weights=arguments.weights,
+        batch_size=arguments.batch_size,
+        precision=arguments.precision,
+        tta=arguments.tta,
+    )
+    if arguments.checkpoint:
+        print(result_line(arguments.checkpoint.stem, test_checkpoint(arguments.checkpoint, options)))
+        return 0
+    failures = 0
+    for folder in find_runs(arguments.results_dir, arguments.model):
+        try:
+            print(result_line(folder.name, test_run(folder, options)), flush=True)
+        except UserError as error:
+            if arguments.model:
+                raise
+            failures += 1
+            print(f"error: {error}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,174 @@
+"""Testing a trained run: the only place where the test images are looked at."""
+
+import io
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinybench.data import datasets, split
+from tinybench.data.imageset import ImageSet
+from tinybench.errors import UsageError, UserError
+from tinybench.evaluation import metrics
+from tinybench.evaluation.predict import predict_logits
+from tinybench.recipe import Recipe
+from tinybench.runtime.device import check_precision, describe_environment, memory_format, synchronize
+from tinybench.runtime.files import atomic_path, write_json
+from tinybench.training.checkpoint import load_network, read_checkpoint
+
+Weights = Literal["best", "last", "ema"]
+
+CHECKPOINTS: dict[Weights, str] = {"best": "best_model.pth", "last": "last.pth", "ema": "last.pth"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestOptions:
+    """How to test; `weights` are those of the best epoch, of the last, or the last moving average."""
+
+    __test__ = False  # not for pytest
+
+    data_dir: Path = Path("data")
+    device: torch.device = torch.device("cpu")
+    weights: Weights = "best"
+    batch_size: int = 256
+    precision: str = "fp32"
+    tta: bool = False
+
+
+def test_run(folder: Path, options: TestOptions) -> dict[str, Any]:
+    """Test a run and write its results beside its checkpoint, as `test_checkpoint` says."""
+    return test_checkpoint(folder / CHECKPOINTS[options.weights], options)
+
+
+def test_checkpoint(path: Path, options: TestOptions) -> dict[str, Any]:
+    """Test a checkpoint; write test_results.json and predictions.npz beside it, and return what the former holds.
+
+    The weights "last" and "ema" have files of their own (test_results_last.json and so on).
+
+    Raises:
+        UserError: the checkpoint or the data are missing or damaged, or do not fit each other.
+    """
+    check_precision(options.device, options.precision)
+    checkpoint = read_checkpoint(path)
+    images = load_test_images(checkpoint, options.data_dir)
+    model = load_network(checkpoint, "ema" if options.weights == "ema" else "model")
+    recipe = Recipe.from_dict(checkpoint["recipe"])
+    model = model.to(options.device, memory_format=memory_format(recipe.channels_last))
+
+    def predict(flip_tta: bool) -> Tensor:
+        return predict_logits(
+            model,
+            images,
+            image_size=checkpoint["image_size"],
+            batch_size=options.batch_size,
+            device=options.device,
+            precision=options.precision,
+            channels_last=recipe.channels_last,
+            flip_tta=flip_tta,
+        )
+
+    started = time.perf_counter()
+    logits = predict(False)
+    synchronize(options.device)
+    seconds = time.perf_counter() - started
+    logits, labels = logits.cpu(), images.labels
+    confusion = metrics.confusion_matrix(logits, labels)
+    results = {
+        **headline(logits, labels, "test"),
+        "nll": metrics.nll(logits, labels),
+        "ece": metrics.ece(logits, labels),
+        **(headline(predict(True).cpu(), labels, "tta") if options.tta else {}),
+        "weights": options.weights,
+        "epoch": checkpoint["epoch"],
+        "val_acc": checkpoint["val_acc"],
+        "model": checkpoint["model"],
+        "dataset": {
+            "name": images.name,
+            "fingerprint": images.fingerprint,
+            "classes": images.num_classes,
+            "test_images": len(images),
+        },
+        "precision": options.precision,
+        "batch_size": options.batch_size,
+        "images_per_second": len(images) / seconds,
+        "environment": describe_environment(options.device),
+        "class_names": list(images.class_names),
+        "per_class_accuracy": dict(
+            zip(images.class_ids, metrics.per_class_accuracy(confusion).tolist(), strict=True)
+        ),
+        "confusion_matrix": confusion.tolist(),
+    }
+    suffix = "" if options.weights == "best" else f"_{options.weights}"
+    write_json(path.with_name(f"test_results{suffix}.json"), results)
+    write_predictions(path.with_name(f"predictions{suffix}.npz"), logits, images)
+    return results
+
+
+def headline(logits: Tensor, labels: Tensor, prefix: str) -> dict[str, float]:
+    """Loss (plain cross entropy, in nats), top-1 and top-5 in percent."""
+    return {
+        f"{prefix}_loss": metrics.nll(logits, labels),
+        f"{prefix}_acc": metrics.topk_accuracy(logits, labels, 1),
+        f"{prefix}_top5_acc": metrics.topk_accuracy(logits, labels, 5),
+    }
+
+
+def load_test_images(checkpoint: dict[str, Any], data_dir: Path) -> ImageSet:
+    """The test images of the data set and the classes that the checkpoint was trained on.
+
+    Raises:
+        UserError: the data set's classes are not those of the checkpoint, or in another order.
+    """
+    recipe = checkpoint["recipe"]
+    images = datasets.load(recipe["dataset"], "test", data_dir, checkpoint["image_size"])
+    images = split.first_classes(images, recipe["classes"])
+    if list(images.class_ids) != checkpoint["class_ids"]:
+        raise UserError(f"the classes of {images.name} in {data_dir} are not those that the network was trained on")
+    if (list(images.mean), list(images.std)) != (checkpoint["mean"], checkpoint["std"]):
+        raise UserError(f"the images of {images.name} in {data_dir} are not those that the network was trained on")
+    return images
+
+
+def write_predictions(path: Path, logits: Tensor, images: ImageSet) -> None:
+    """Logits (float16), labels and class ids, so that no analysis has to run the network again."""
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        logits=logits.numpy().astype(np.float16),
+        labels=images.labels.numpy().astype(np.int16),
+        class_ids=np.array(images.class_ids),
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.getvalue())
+
+
+def find_runs(results_dir: Path, model: str = "") -> list[Path]:
+    """The folder of one run, or of every trained run.
+
+    Raises:
+        UsageError: there is none; the message lists those that are there.
+    """
+    trained = sorted(path.parent for path in results_dir.glob("*/best_model.pth"))
+    if not trained:
+        raise UsageError(f"no trained run in {results_dir}; train one: python src/train.py --model {model or 'resnet'}")
+    if not model:
+        return trained
+    if results_dir / model not in trained:
+        raise UsageError(f"no trained run {model!r} in {results_dir}; there are: {', '.join(f.name for f in trained)}")
+    return [results_dir / model]
+
+
+def result_line(name: str, results: dict[str, Any]) -> str:
+    """One row of the table of results."""
+    line = (
+        f"{name:<24}top-1 {results['test_acc']:6.2f} %   top-5 {results['test_top5_acc']:6.2f} %   "
+        f"loss {results['test_loss']:.4f}   ECE {results['ece']:.4f}   {results['dataset']['test_images']:,} images, "
+        f"{results['images_per_second']:,.0f}/s"
+    )
+    if "tta_acc" in results:
+        line += f"   with TTA: top-1 {results['tta_acc']:.2f} %, top-5 {results['tta_top5_acc']:.2f} %"
+    return line
