@@ -226,6 +226,36 @@ def test_same_seed_same_bits_whatever_the_chunks_and_threads(name, monkeypatch):
         assert not torch.equal(policy(images, generator(6)), expected)
 
 
+def test_threads_are_as_many_as_before_and_errors_come_through(monkeypatch):
+    images, threads = random_images(), torch.get_num_threads()
+    policy = build_policy("standard", 64, MEAN, STD)
+    try:
+        torch.set_num_threads(2)
+        policy(images, generator())
+        assert torch.get_num_threads() == 2
+
+        def fail(*_):
+            raise RuntimeError("no colour")
+
+        monkeypatch.setattr(color, "hue", fail)
+        with pytest.raises(RuntimeError, match="no colour"):
+            policy(images, generator())
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_inference_mode_of_the_caller_does_not_matter():
+    images = random_images()
+    with torch.inference_mode():
+        inside = normalize(images, 64, MEAN, STD)
+    outside = normalize(images, 64, MEAN, STD)
+    assert torch.equal(inside, outside)
+    weight = torch.ones(1, requires_grad=True)
+    (outside * weight).sum().backward()
+    torch.testing.assert_close(weight.grad, outside.sum().view(1))
+
+
 @pytest.mark.parametrize("name", POLICIES)
 def test_images_stay_as_they_were(name):
     images = random_images()

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tinybench.data.batches import TrainBatches
 from tinybench.errors import UsageError, UserError
-from tinybench.models import list_models
+from tinybench.models import MODELS, ModelInfo, list_models
 from tinybench.recipe import Recipe, RunOptions, get_recipe
 from tinybench.training import trainer
 from tinybench.training.checkpoint import load_network, read_checkpoint
@@ -43,16 +44,26 @@ TINY = Recipe(
 )  # 5 steps an epoch
 # The same for a network with BatchNorm, SGD's momentum and batches in pieces.
 TINY_CNN = dataclasses.replace(
-    TINY,
-    model="densenet",
-    model_options={"growth_rate": 4},
-    image_size=32,
-    optimizer="sgd",
-    drop_path=0.0,
-    accumulate_steps=2,
-    epochs=2,
+    TINY, model="tiny_cnn", model_options={}, optimizer="sgd", drop_path=0.0, accumulate_steps=2, epochs=2
 )
 TIMES = {"epoch_seconds", "images_per_second"}
+
+
+class TinyCNN(nn.Sequential):
+    def __init__(self, *, num_classes, dropout):
+        convolution = nn.Conv2d(3, 8, 5, stride=4, bias=False)
+        pool = nn.AdaptiveAvgPool2d(4)
+        head = nn.Linear(8 * 16, num_classes)
+        super().__init__(
+            convolution, nn.BatchNorm2d(8), nn.ReLU(), pool, nn.Flatten(), nn.Dropout(dropout), head
+        )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_cnn():
+    MODELS["tiny_cnn"] = ModelInfo("a few weights", 2026, "none", TinyCNN, "resnet")
+    yield
+    del MODELS["tiny_cnn"]
 
 
 def options(demo_data, folder, name="run", **changes):

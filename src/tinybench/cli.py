@@ -1,11 +1,12 @@
 """What all commands share: parsing flags into a dataclass, and errors as one line."""
 
+import contextlib
 import errno
 import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_origin
 
 import tyro
 
@@ -21,8 +22,43 @@ def parse(arguments: type[Arguments], description: str | None, **options: Any) -
         description=description,
         use_underscores=True,
         config=(tyro.conf.OmitArgPrefixes,),
+        registry=_registry(),
         **options,
     )
+
+
+def _registry() -> tyro.constructors.ConstructorRegistry:
+    """How fields are read: tyro's own rules, but a dict is always free pairs, whatever its default holds."""
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def dict_rule(
+        info: tyro.constructors.PrimitiveTypeInfo,
+    ) -> tyro.constructors.PrimitiveConstructorSpec[dict[str, Any]] | None:
+        if get_origin(info.type) is not dict:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs="*",
+            metavar="[NAME VALUE ...]",
+            instance_from_str=_read_pairs,
+            is_instance=lambda value: isinstance(value, dict),
+            str_from_instance=lambda value: [str(word) for pair in value.items() for word in pair],
+        )
+
+    return registry
+
+
+def _read_pairs(words: list[str]) -> dict[str, int | float | bool | str]:
+    if len(words) % 2:
+        raise ValueError(f"names and values come in pairs, but {words[-1]!r} stands alone")
+    return {name: _read_value(text) for name, text in zip(words[::2], words[1::2], strict=True)}
+
+
+def _read_value(text: str) -> int | float | bool | str:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +30,7 @@ from torch import Tensor
 from tinybench.data import color, geometry
 from tinybench.errors import UsageError
 
-CPU_CHUNK = 32  # images worked on at a time on a CPU, so that they stay in its cache
+CPU_CHUNK = 32  # most images that a CPU thread works on at a time, so that they stay in its cache
 
 Color = tuple[float, float, float]
 
@@ -135,6 +136,23 @@ POLICIES: dict[str, tuple[int, Callable[[Tensor, int], Parameters]]] = {
 }
 
 
+def _on_threads(work: Callable[[slice], None], chunks: list[slice], threads: int) -> None:
+    """Call `work` on every chunk, on so many threads that each compute alone.
+
+    The other way, all threads together on each small operation, has them wait for each other dozens of times a chunk;
+    beside another busy process that takes several times as long.
+    """
+    if threads == 1 or len(chunks) == 1:
+        for chunk in chunks:
+            work(chunk)
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(work, chunks))
+    finally:
+        torch.set_num_threads(threads)
+
+
 @dataclass(frozen=True)
 class Policy:
     """A way to vary and normalise training images.
@@ -170,12 +188,16 @@ class Policy:
     def apply(self, images: Tensor, parameters: Parameters) -> Tensor:
         """What `parameters` say, done to `images`; each image's result depends on nothing but its own parameters."""
         out = torch.empty(len(images), 3, self.image_size, self.image_size, device=images.device)
-        chunk_size = CPU_CHUNK if images.device.type == "cpu" else max(len(images), 1)
-        for start in range(0, len(images), chunk_size):
-            chunk = slice(start, start + chunk_size)
-            self._apply_chunk(images[chunk], parameters[chunk], out[chunk])
+        if images.device.type != "cpu":
+            self._apply_chunk(images, parameters, out)
+            return out
+        threads = torch.get_num_threads()
+        chunk_size = max(1, min(CPU_CHUNK, math.ceil(len(images) / threads)))
+        chunks = [slice(start, start + chunk_size) for start in range(0, len(images), chunk_size)]
+        _on_threads(lambda chunk: self._apply_chunk(images[chunk], parameters[chunk], out[chunk]), chunks, threads)
         return out
 
+    @torch.inference_mode()  # a thread does not inherit the mode in which its caller made `out`
     def _apply_chunk(self, images: Tensor, parameters: Parameters, out: Tensor) -> None:
         pixels = geometry.resize(images, self.image_size)
         if parameters.matrix is not None:

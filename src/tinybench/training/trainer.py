@@ -173,7 +173,7 @@ def run_epochs(
             if state.ema:
                 values |= {f"ema_{name}": value for name, value in validate(state.ema.model, val_images, recipe).items()}
             _check_finite(values.values(), epoch, last)
-            values["lr"] = lr
+            values["lr"] = learning_rate(recipe, (epoch + 1) * steps - 1, steps)
             values["epoch_seconds"] = time.perf_counter() - started
             values["images_per_second"] = steps * batch_size / train_seconds
             history.append(values)
