@@ -1,4 +1,4 @@
-"""Make the data set: `python src/curate_data.py` downloads the published Tiny ImageNet-200, sorts, verifies and packs it.
+"""Make the data set: `python src/curate_data.py` downloads Tiny ImageNet-200, sorts, verifies and packs it.
 
 Run it again after an interruption: a broken download goes on, and an unfinished folder is made anew.
 """

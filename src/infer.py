@@ -45,7 +45,9 @@ def main() -> int:
     classifier = Classifier(checkpoint, pick_device(arguments.device))
     about = classifier.checkpoint
     if not arguments.json:
-        print(f"{checkpoint}: {about['model']} on {about['dataset']}, {about['val_acc']:.2f} % on its validation images")
+        print(
+            f"{checkpoint}: {about['model']} on {about['dataset']}, {about['val_acc']:.2f} % on its validation images"
+        )
     answers, failures = [], 0
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""Test trained networks on the held-out test images: `python src/test.py --model resnet`, or all runs without --model."""
+"""Test trained networks on the test images: `python src/test.py --model resnet`, or every run without --model."""
 
 import sys
 from dataclasses import dataclass

@@ -31,7 +31,7 @@ def full_disk():
 def test_a_pickle_that_runs_code_is_refused(tmp_path, writer):
     witness, path = tmp_path / "the_code_ran", tmp_path / "evil.pth"
     writer({"format": 1, "state_dict": RunsCode(witness)}, path)
-    with pytest.raises(UserError, match="evil.pth"):
+    with pytest.raises(UserError, match=r"evil\.pth"):
         read_checkpoint(path)
     assert not witness.exists()
 
@@ -71,9 +71,8 @@ def test_a_full_disk_leaves_the_former_checkpoint(tmp_path, full_disk):
 def test_atomic_path_keeps_the_old_file_when_the_block_fails(tmp_path):
     path = tmp_path / "file.txt"
     write_text(path, "old")
-    with pytest.raises(ZeroDivisionError), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise ZeroDivisionError
+    with pytest.raises(TypeError), atomic_path(path) as temporary:
+        temporary.write_text(b"half")
     assert path.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
 

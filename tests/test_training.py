@@ -25,7 +25,7 @@ from tinybench.training.trainer import Stopped, build_state, load_images, train,
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-# A ViT of a few thousand weights: dropout, stochastic depth, mixing and an average all draw on the exactness of resuming.
+# A ViT of a few thousand weights: dropout, stochastic depth, mixing and an average all depend on exact resuming.
 TINY = Recipe(
     model="vit",
     model_options={"dim": 16, "depth": 2, "num_heads": 2, "patch_size": 16},
@@ -54,9 +54,7 @@ class TinyCNN(nn.Sequential):
         convolution = nn.Conv2d(3, 8, 5, stride=4, bias=False)
         pool = nn.AdaptiveAvgPool2d(4)
         head = nn.Linear(8 * 16, num_classes)
-        super().__init__(
-            convolution, nn.BatchNorm2d(8), nn.ReLU(), pool, nn.Flatten(), nn.Dropout(dropout), head
-        )
+        super().__init__(convolution, nn.BatchNorm2d(8), nn.ReLU(), pool, nn.Flatten(), nn.Dropout(dropout), head)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -244,7 +242,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(demo
 def test_a_finished_run_is_not_written_over_unless_asked(demo_data, tmp_path):
     quick = dataclasses.replace(TINY, epochs=1)
     train(quick, options(demo_data, tmp_path))
-    with pytest.raises(UsageError, match="--resume.*--run_name.*--overwrite"):
+    with pytest.raises(UsageError, match=r"--resume.*--run_name.*--overwrite"):
         train(quick, options(demo_data, tmp_path))
     (tmp_path / "run" / "test_results.json").write_text("{}")
     train(dataclasses.replace(quick, seed=3), options(demo_data, tmp_path), overwrite=True)

@@ -21,7 +21,7 @@ class Recipe:
     model: str = "resnet"
     """Name of the network; a wrong name lists the known ones."""
     dropout: float = 0.0
-    """Probability of dropping an input of the classifier (AlexNet: of each dense layer; ViT: of each block's output)."""
+    """Probability of dropping an input of the classifier (AlexNet: of its dense layers; ViT: an output of a block)."""
     drop_path: float = 0.0
     """Probability of skipping the last residual block, rising linearly from 0 at the first (EfficientNet, ViT)."""
     model_options: dict[str, int | float | bool | str] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Recipe:
     augment: Literal["standard", "basic", "cutout", "none"] = "standard"
     """How training images are varied; see data/augment.py."""
     mixup_cutmix_alpha: float = 0.0
-    """Parameter of the Beta distribution that mixing weights are drawn from; half of the batches are mixed (0: none)."""
+    """Parameter of the Beta distribution of the mixing weights; half of the batches are mixed (0: none)."""
 
     # ---- optimisation
     epochs: int = 50
@@ -129,9 +129,7 @@ class Recipe:
         if self.classes == 1:
             raise UsageError("classes must be 0 (all) or at least 2")
         if self.batch_size % self.accumulate_steps:
-            raise UsageError(
-                f"accumulate_steps {self.accumulate_steps} does not divide batch_size {self.batch_size}"
-            )
+            raise UsageError(f"accumulate_steps {self.accumulate_steps} does not divide batch_size {self.batch_size}")
         if self.nesterov and self.optimizer != "sgd":
             raise UsageError(f"nesterov goes with optimizer sgd, not {self.optimizer}")
         if not 0 < self.step_factor < 1:
@@ -203,7 +201,8 @@ def load_recipes(path: Path = CONFIG_FILE) -> dict[str, Recipe]:
     if not path.is_file():
         raise UsageError(f"{path} does not exist; it holds the recipes")
     spec = importlib.util.spec_from_file_location("tinybench_config", path)
-    assert spec is not None and spec.loader is not None  # it is a .py file
+    assert spec is not None
+    assert spec.loader is not None  # it is a .py file
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

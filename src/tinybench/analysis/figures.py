@@ -42,7 +42,9 @@ def _curves(name: str, history: dict[str, Any], what: str, label: str) -> Figure
     curves.axvline(best, color="black", linewidth=0.8, linestyle=":")
     curves.annotate(f"{value:.2f}", (best, value), xytext=(6, 8), textcoords="offset points")
     curves.set_ylabel(label)
-    curves.set_title(f"{name}: {config['model']} on {history['dataset']['name']}, {history['dataset']['classes']} classes")
+    curves.set_title(
+        f"{name}: {config['model']} on {history['dataset']['name']}, {history['dataset']['classes']} classes"
+    )
     curves.legend()
     rate.plot(table.index, table["lr"], color=PALETTE[7], drawstyle="steps-mid", marker="." if marker_size else "")
     rate.set_ylabel("learning rate")

@@ -57,7 +57,7 @@ class Batch:
 
 
 class TrainBatches:
-    """The training batches of a run. The last images of an epoch's order that do not fill a batch sit that epoch out."""
+    """The training batches of a run. The last images of an epoch's order, too few for a batch, sit that epoch out."""
 
     def __init__(self, images: ImageSet, recipe: Recipe) -> None:
         self.images = images

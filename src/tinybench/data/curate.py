@@ -64,7 +64,9 @@ class ZipSource:
         for member in members:
             pure = PurePosixPath(member.filename.replace("\\", "/"))
             if pure.is_absolute() or ".." in pure.parts or ":" in member.filename:
-                raise UserError(f"{path} is hostile: {member.filename!r} points out of its folder; nothing was unpacked")
+                raise UserError(
+                    f"{path} is hostile: {member.filename!r} points out of its folder; nothing was unpacked"
+                )
             if stat.S_ISLNK(member.external_attr >> 16):
                 raise UserError(f"{path} is hostile: {member.filename!r} is a link; nothing was unpacked")
         files = [member.filename for member in members if not member.is_dir()]
@@ -171,7 +173,9 @@ def read_classes(source: Source, layout: Layout) -> tuple[list[str], dict[str, s
     """The sorted class ids, and what words.txt calls each."""
     class_ids = sorted(_text(source, "wnids.txt").split())
     if len(set(class_ids)) != layout.classes or len(class_ids) != layout.classes:
-        raise UserError(f"wnids.txt lists {len(class_ids)} classes, {len(set(class_ids))} different; not {layout.classes}")
+        raise UserError(
+            f"wnids.txt lists {len(class_ids)} classes, {len(set(class_ids))} different; not {layout.classes}"
+        )
     for class_id in class_ids:
         if not class_id.isalnum():
             raise UserError(f"wnids.txt lists {class_id!r}, which is no WordNet id")

@@ -12,7 +12,7 @@ from tinybench.data.curate import NAME as TINY_IMAGENET
 from tinybench.data.curate import PUBLISHED
 from tinybench.data.decode import IMAGE_SUFFIXES, decode_square
 from tinybench.data.imageset import ImageSet
-from tinybench.data.packed import Split, is_packed, load_packed, pack_split, write_metadata
+from tinybench.data.packed import PackedSplit, Split, is_packed, load_packed, pack_split, write_metadata
 from tinybench.errors import UsageError, UserError
 from tinybench.runtime.seeds import Purpose, numpy_generator
 
@@ -47,7 +47,9 @@ def load(dataset: str, split: Split, data_dir: Path, image_size: int = 64) -> Im
     elif Path(dataset).is_dir():
         folder = pack_folder(Path(dataset), data_dir, image_size)
     else:
-        raise UsageError(f"dataset {dataset!r} is neither {TINY_IMAGENET} nor {demo.NAME} nor a folder of class folders")
+        raise UsageError(
+            f"dataset {dataset!r} is neither {TINY_IMAGENET} nor {demo.NAME} nor a folder of class folders"
+        )
     return load_packed(folder, split)
 
 
@@ -71,8 +73,10 @@ def pack_folder(root: Path, data_dir: Path, image_size: int) -> Path:
     with _one_at_a_time(folder):
         if not is_packed(folder):
             class_ids = sorted(train)
-            packed = {
-                split: pack_split(
+            packed: dict[Split, PackedSplit] = {}
+            sides: dict[Split, dict[str, list[Path]]] = {"train": train, "test": test}
+            for split, files in sides.items():
+                packed[split] = pack_split(
                     folder,
                     split,
                     [(path, label) for label, name in enumerate(class_ids) for path in files.get(name, [])],
@@ -81,9 +85,7 @@ def pack_folder(root: Path, data_dir: Path, image_size: int) -> Path:
                     fetch=lambda path: (str(path), path),
                     decode=functools.partial(decode_square, image_size),
                 )
-                for split, files in (("train", train), ("test", test))
-            }
-            write_metadata(folder, name=slug, class_ids=class_ids, class_names=class_ids, splits=packed)  # type: ignore[arg-type]
+            write_metadata(folder, name=slug, class_ids=class_ids, class_names=class_ids, splits=packed)
     return folder
 
 

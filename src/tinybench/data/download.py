@@ -54,10 +54,10 @@ def _fetch(url: str, part: Path) -> None:
         if error.code != 416 or not done:
             raise
         # Nothing follows what is there: the file is whole, or it is another one's part. The MD5 will tell.
-        if error.headers.get("Content-Range", "") == f"bytes */{done}":
-            return
-        part.unlink()
-        return _fetch(url, part)
+        if error.headers.get("Content-Range", "") != f"bytes */{done}":
+            part.unlink()
+            _fetch(url, part)
+        return
     with response:
         if done and response.status != 206:  # the server knows no ranges: from the start
             done = 0

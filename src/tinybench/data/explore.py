@@ -18,7 +18,7 @@ def explore(dataset: str, data_dir: Path, image_size: int = 64) -> dict[str, Any
     A duplicate group is a set of images with identical pixels. A group counts as across classes when its labels differ,
     and as across splits when it has images of train and of test: such an image is answered from memory.
     """
-    splits = {split: datasets.load(dataset, split, data_dir, image_size) for split in ("train", "test")}  # type: ignore[arg-type]
+    splits = {split: datasets.load(dataset, split, data_dir, image_size) for split in ("train", "test")}
     train = splits["train"]
     groups: dict[bytes, list[tuple[str, int, int]]] = defaultdict(list)
     about: dict[str, Any] = {}
@@ -77,7 +77,8 @@ def describe(numbers: dict[str, Any]) -> str:
         per_class = f"{fewest}" if fewest == most else f"{fewest} to {most}"
         files = f" ({about['grayscale_files']:,} files of one channel)" if "grayscale_files" in about else ""
         lines.append(
-            f"  {split:<6}{about['images']:>9,} images, {per_class} a class, {about['gray_images']:,} without colour{files}"
+            f"  {split:<6}{about['images']:>9,} images, {per_class} a class, "
+            f"{about['gray_images']:,} without colour{files}"
         )
     lines.append("  train channel mean  " + ", ".join(f"{value:.4f}" for value in numbers["mean"]))
     lines.append("  train channel std   " + ", ".join(f"{value:.4f}" for value in numbers["std"]))

@@ -71,14 +71,14 @@ def pack_split(
         bar = tqdm(total=len(items), desc=f"packing {split}", unit=" images", disable=None)
         with bar:
             for pixels in _map(functools.partial(_decode_chunk, decode), fetched, parallel=len(items) > 5000):
-                file.write(pixels)
-                digest.update(pixels)
+                file.write(pixels.data)
+                digest.update(pixels.data)
                 sums += pixels.sum(axis=(0, 2, 3), dtype=np.uint64)
                 squares += np.square(pixels, dtype=np.uint16).sum(axis=(0, 2, 3), dtype=np.uint64)
                 bar.update(len(pixels))
     with atomic_path(folder / f"{split}_labels.npy") as path, path.open("wb") as file:
         np.save(file, labels)
-    digest.update(labels)
+    digest.update(labels.data)
     count = len(items) * image_size**2
     mean = [int(total) / count for total in sums]
     variance = [int(total) / count - m**2 for total, m in zip(squares, mean, strict=True)]

@@ -31,11 +31,12 @@ def images_per_class(images: ImageSet, count: int, seed: int) -> ImageSet:
     """
     if count == 0:
         return images
+    chosen = []
     for name, members in zip(images.class_ids, _shuffled_members(images, seed, Purpose.SUBSET), strict=True):
         if len(members) < count:
             raise UsageError(f"images_per_class {count}: class {name} of {images.name} has only {len(members)}")
-    members = [members[:count] for members in _shuffled_members(images, seed, Purpose.SUBSET)]
-    return images.select(torch.cat(members).sort().values)
+        chosen.append(members[:count])
+    return images.select(torch.cat(chosen).sort().values)
 
 
 def train_val_split(images: ImageSet, val_fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:

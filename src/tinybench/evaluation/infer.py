@@ -11,6 +11,7 @@ from torch import nn
 from tinybench.data.augment import normalize
 from tinybench.data.decode import IMAGE_SUFFIXES, decode_square
 from tinybench.errors import UsageError, UserError
+from tinybench.evaluation.testing import find_runs
 from tinybench.runtime.files import read_json
 from tinybench.training.checkpoint import load_network, read_checkpoint
 

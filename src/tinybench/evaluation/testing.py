@@ -31,8 +31,8 @@ class TestOptions:
 
     __test__ = False  # not for pytest
 
+    device: torch.device
     data_dir: Path = Path("data")
-    device: torch.device = torch.device("cpu")
     weights: Weights = "best"
     batch_size: int = 256
     precision: str = "fp32"
@@ -57,7 +57,7 @@ def test_checkpoint(path: Path, options: TestOptions) -> dict[str, Any]:
     images = load_test_images(checkpoint, options.data_dir)
     model = load_network(checkpoint, "ema" if options.weights == "ema" else "model")
     recipe = Recipe.from_dict(checkpoint["recipe"])
-    model = model.to(options.device, memory_format=memory_format(recipe.channels_last))
+    model = model.to(options.device).to(memory_format=memory_format(recipe.channels_last))
 
     def predict(flip_tta: bool) -> Tensor:
         return predict_logits(
@@ -97,9 +97,7 @@ def test_checkpoint(path: Path, options: TestOptions) -> dict[str, Any]:
         "images_per_second": len(images) / seconds,
         "environment": describe_environment(options.device),
         "class_names": list(images.class_names),
-        "per_class_accuracy": dict(
-            zip(images.class_ids, metrics.per_class_accuracy(confusion).tolist(), strict=True)
-        ),
+        "per_class_accuracy": dict(zip(images.class_ids, metrics.per_class_accuracy(confusion).tolist(), strict=True)),
         "confusion_matrix": confusion.tolist(),
     }
     suffix = "" if options.weights == "best" else f"_{options.weights}"

@@ -35,6 +35,7 @@ class AlexNet(nn.Module):
             nn.MaxPool2d(3, stride=2),
         )
         self.pool = nn.AdaptiveAvgPool2d(7)
+        classifier = nn.Linear(dim, num_classes)
         self.head = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(256 * 7 * 7, dim),
@@ -42,14 +43,14 @@ class AlexNet(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(dim, dim),
             nn.ReLU(inplace=True),
-            nn.Linear(dim, num_classes),
+            classifier,
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        nn.init.normal_(self.head[-1].weight, std=0.01)
+        nn.init.normal_(classifier.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, 3, 64, 64)
         x = self.features(x)  # (B, 256, 7, 7)

@@ -91,7 +91,7 @@ class EfficientNet(nn.Module):
                         expansion=expansion,
                         kernel=kernel,
                         stride=1 if block > 0 or (small and index == 1) else stride,
-                        drop_path=drop_path * len(blocks) / total,
+                        drop_path=drop_path * len(blocks) / (total - 1),
                     )
                 )
                 in_channels = channels

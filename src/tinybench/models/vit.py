@@ -86,12 +86,12 @@ class ViT(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
                 nn.init.zeros_(module.bias)
         nn.init.trunc_normal_(self.position_embedding, std=0.02)
         nn.init.normal_(self.class_token, std=1e-6)
         # The embedding is a linear layer on patches, and is initialised as one.
         nn.init.xavier_uniform_(self.patch_embedding.weight.view(dim, -1))
-        nn.init.zeros_(self.patch_embedding.bias)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, 3, 64, 64)
         x = self.patch_embedding(x).flatten(2).transpose(1, 2)  # (B, 64, 384)

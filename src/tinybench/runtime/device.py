@@ -4,6 +4,7 @@ import contextlib
 import platform
 import resource
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -80,7 +81,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
 
 
 def _processor_name() -> str:
-    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open() as file:
         for line in file:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()

@@ -3,9 +3,6 @@
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from tinybench import cli
 from tinybench.errors import UsageError, UserError

@@ -1,7 +1,7 @@
 """Checkpoints: what they hold, how they are written, and how a network or a run comes back from one.
 
-A checkpoint is a dict of tensors and plain types. It is read with `weights_only=True`, so a file from a stranger cannot
-run code. `best_model.pth` holds a network and what is needed to use it; `last.pth` also what is needed to go on training.
+A checkpoint is a dict of tensors and plain types. It is read with `weights_only=True`, so a stranger's file cannot run
+code. `best_model.pth` holds a network and what is needed to use it, `last.pth` also what is needed to go on training.
 """
 
 import dataclasses

@@ -30,7 +30,7 @@ class History:
             self.epochs.setdefault(name, []).append(value)
 
     def best(self) -> tuple[int, float, str]:
-        """Epoch (from 1), validation accuracy and weights ("model" or "ema") of the best epoch so far; ties: the first."""
+        """Epoch (from 1), validation accuracy and weights ("model" or "ema") of the best epoch so far."""
         candidates = [
             (accuracy, -epoch, weights)
             for weights, name in (("model", "val_acc"), ("ema", "ema_val_acc"))

@@ -99,9 +99,8 @@ def build_state(recipe: Recipe, train_images: ImageSet, val_images: ImageSet, de
     torch.manual_seed(derive_seed(recipe.seed, Purpose.INIT))
     options = network_options(recipe)
     # Built on the CPU, so that the initial weights are the same on every device.
-    model = build_model(
-        recipe.model, num_classes=train_images.num_classes, image_size=recipe.image_size, **options
-    ).to(device, memory_format=memory_format(recipe.channels_last))
+    model = build_model(recipe.model, num_classes=train_images.num_classes, image_size=recipe.image_size, **options)
+    model = model.to(device).to(memory_format=memory_format(recipe.channels_last))
     about = {
         "config": recipe.as_dict(),
         "environment": describe_environment(device),
@@ -148,7 +147,9 @@ def run_epochs(
             for step in range(state.step, steps):
                 batch = batches.batch(epoch, step)
                 lr = learning_rate(recipe, epoch * steps + step, steps)
-                train_step(recipe, state, batch, lr, dropout_seed=derive_seed(recipe.seed, Purpose.DROPOUT, epoch, step))
+                train_step(
+                    recipe, state, batch, lr, dropout_seed=derive_seed(recipe.seed, Purpose.DROPOUT, epoch, step)
+                )
                 state.step = step + 1
 
                 bar.update(batch_size)
@@ -171,7 +172,9 @@ def run_epochs(
             loss, correct = (value / (steps * batch_size) for value in state.sums.tolist())
             values = {"train_loss": loss, "train_acc": 100 * correct, **validate(state.model, val_images, recipe)}
             if state.ema:
-                values |= {f"ema_{name}": value for name, value in validate(state.ema.model, val_images, recipe).items()}
+                values |= {
+                    f"ema_{name}": value for name, value in validate(state.ema.model, val_images, recipe).items()
+                }
             _check_finite(values.values(), epoch, last)
             values["lr"] = learning_rate(recipe, (epoch + 1) * steps - 1, steps)
             values["epoch_seconds"] = time.perf_counter() - started
@@ -183,14 +186,22 @@ def run_epochs(
             # The network first, the training state last: a run killed in between repeats the epoch, bit for bit.
             best_epoch, best_acc, best_weights = history.best()
             if best_epoch == epoch + 1:
-                best = state.ema.model if state.ema and best_weights == "ema" else state.model
-                about = {"epoch": best_epoch, "val_acc": best_acc, "weights": best_weights, "model": best}
-                write_checkpoint(options.folder / "best_model.pth", network_checkpoint(recipe, train_images, **about))
+                best = network_checkpoint(
+                    recipe,
+                    train_images,
+                    epoch=best_epoch,
+                    val_acc=best_acc,
+                    weights=best_weights,
+                    model=state.ema.model if state.ema and best_weights == "ema" else state.model,
+                )
+                write_checkpoint(options.folder / "best_model.pth", best)
             history.write(options.folder / "history.json", peak_memory_mb(device))
             _save(last, recipe, train_images, state, epoch + 1, last)
             saved_at = time.monotonic()
             if recipe.save_every and (epoch + 1) % recipe.save_every == 0:
-                _save(options.folder / f"checkpoint_epoch_{epoch + 1}.pth", recipe, train_images, state, epoch + 1, last)
+                _save(
+                    options.folder / f"checkpoint_epoch_{epoch + 1}.pth", recipe, train_images, state, epoch + 1, last
+                )
             log_epoch(epoch + 1, values)
             bar.write(epoch_line(epoch + 1, recipe.epochs, values, is_best=best_epoch == epoch + 1))
             if stop.received and epoch + 1 < recipe.epochs:

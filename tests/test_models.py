@@ -1,0 +1,235 @@
+"""Every network of the registry: counts, shapes, gradients, options, and an independent implementation's logits."""
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from tinybench.errors import UsageError
+from tinybench.models import MODELS, build_model, list_models
+from tinybench.models.layers import DropPath
+from tinybench.recipe import load_recipes
+
+# With 200 classes at 64x64.
+PARAMETERS = {
+    "alexnet": 15_410_696,
+    "vgg": 14_821_512,
+    "resnet": 11_271_432,
+    "densenet": 7_151_048,
+    "efficientnet": 4_263_748,
+    "vit": 21_470_792,
+}
+
+
+def build(name, **options):
+    torch.manual_seed(0)
+    return build_model(name, **{"num_classes": 200, **options})
+
+
+def count(model):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_the_registry_is_complete():
+    assert list_models() == ["alexnet", "vgg", "resnet", "densenet", "efficientnet", "vit"]
+    recipes = load_recipes()
+    for name, info in MODELS.items():
+        assert recipes[info.recipe].model == name
+        assert 2012 <= info.year <= 2026
+        assert "https://" in info.paper
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_parameter_count(name):
+    assert count(build(name)) == PARAMETERS[name]
+
+
+def test_thin_densenet_has_two_million_weights():
+    assert count(build("densenet", growth_rate=16)) == pytest.approx(2e6, rel=0.1)
+
+
+@pytest.mark.parametrize("image_size", [32, 64, 96])
+@pytest.mark.parametrize("name", list_models())
+def test_output_shape(name, image_size):
+    model = build(name, image_size=image_size, num_classes=7).eval()
+    with torch.inference_mode():
+        assert model(torch.randn(2, 3, image_size, image_size)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_parameter_gets_a_gradient_even_from_one_image(name):
+    model = build(name, num_classes=5, image_size=32).train()
+    with torch.no_grad():  # norms that start at zero would hide what lies behind them
+        for parameter in model.parameters():
+            parameter.add_(0.01 * torch.randn_like(parameter))
+    nn.functional.cross_entropy(model(torch.randn(1, 3, 32, 32)), torch.tensor([3])).backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert torch.isfinite(parameter.grad).all(), parameter_name
+        # In a batch of one, a softmax over one key or a ReLU may be flat, but not for a whole tensor.
+        assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+@pytest.mark.parametrize("name", list_models())
+@torch.inference_mode()
+def test_dropout_acts_in_training_only(name):
+    model = build(name, dropout=0.5, image_size=32)
+    x = torch.randn(4, 3, 32, 32)
+    model.eval()
+    assert torch.equal(model(x), model(x))
+    for module in model.modules():  # everything in training mode but the BatchNorms, whose statistics would change too
+        module.training = isinstance(module, nn.Dropout)
+    assert not torch.equal(model(x), model(x))
+
+
+@pytest.mark.parametrize("name", ["efficientnet", "vit"])
+def test_drop_path_rises_linearly_to_its_value(name):
+    rates = [module.probability for module in build(name, drop_path=0.3).modules() if isinstance(module, DropPath)]
+    assert rates[0] == 0
+    assert rates == sorted(rates)
+    assert rates[-1] == pytest.approx(0.3)
+
+
+def test_drop_path_keeps_the_expectation_and_drops_whole_images():
+    torch.manual_seed(0)
+    x = torch.ones(10_000, 3, 2)
+    out = DropPath(0.25).train()(x)
+    assert out.unique().tolist() == [0.0, pytest.approx(4 / 3)]
+    assert torch.equal(out.amin((1, 2)), out.amax((1, 2)))
+    assert out.mean().item() == pytest.approx(1, abs=0.02)
+    assert torch.equal(DropPath(0.25).eval()(x), x)
+
+
+def test_unknown_names_and_options_list_the_known():
+    with pytest.raises(UsageError, match="unknown model 'lenet'; known: alexnet, vgg"):
+        build("lenet")
+    with pytest.raises(UsageError, match=r"resnet has no option patch_size; it has: depth, dropout, stem"):
+        build("resnet", patch_size=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "named"),
+    [
+        ("vit", {"patch_size": 7}, ["patch_size 7", "image_size 64"]),
+        ("vit", {"num_heads": 5}, ["num_heads 5", "dim 384"]),
+        ("resnet", {"depth": 50}, ["depth", "18, 34"]),
+        ("resnet", {"stem": "large"}, ["stem", "imagenet"]),
+        ("efficientnet", {"strides": "none"}, ["strides", "imagenet"]),
+        ("densenet", {"growth_rate": "many"}, ["densenet"]),
+    ],
+)
+def test_wrong_options_are_one_line(name, options, named):
+    with pytest.raises(UsageError) as caught:
+        build(name, **options)
+    assert all(word in str(caught.value) for word in named)
+    assert "\n" not in str(caught.value)
+
+
+# ---- the same weights in an independent implementation
+
+
+def torchvision_alexnet():
+    """torchvision's AlexNet, its local response normalisation long gone, with our kernels, norms and head."""
+    reference = torchvision.models.alexnet(num_classes=200, dropout=0.0)
+    widths, layers = [3, 64, 192, 384, 256, 256], []
+    for index in range(5):
+        convolution = nn.Conv2d(widths[index], widths[index + 1], 3, 2 if index == 0 else 1, 1, bias=False)
+        layers += [convolution, nn.BatchNorm2d(widths[index + 1]), nn.ReLU()]
+        if index in (1, 4):
+            layers.append(nn.MaxPool2d(3, 2))
+    reference.features = nn.Sequential(*layers)
+    reference.avgpool = nn.AdaptiveAvgPool2d(7)
+    reference.classifier[1] = nn.Linear(256 * 49, 960)
+    reference.classifier[4] = nn.Linear(960, 960)
+    reference.classifier[6] = nn.Linear(960, 200)
+    return reference
+
+
+def torchvision_vgg():
+    reference = torchvision.models.vgg16_bn(num_classes=200)
+    reference.avgpool, reference.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(512, 200)
+    for module in reference.features:
+        module.bias = None if isinstance(module, nn.Conv2d) else getattr(module, "bias", None)
+    return reference
+
+
+def torchvision_resnet(depth=18, small=True):
+    reference = getattr(torchvision.models, f"resnet{depth}")(num_classes=200)
+    if small:
+        reference.conv1, reference.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
+    return reference
+
+
+def torchvision_densenet(growth_rate=32):
+    reference = torchvision.models.DenseNet(growth_rate, (6, 12, 24, 16), 2 * growth_rate, num_classes=200)
+    reference.features.conv0 = nn.Conv2d(3, 2 * growth_rate, 3, padding=1, bias=False)
+    reference.features.norm0 = reference.features.relu0 = reference.features.pool0 = nn.Identity()
+    return reference
+
+
+def torchvision_efficientnet(small=True):
+    reference = torchvision.models.efficientnet_b0(num_classes=200, dropout=0.0)
+    if small:
+        reference.features[0][0].stride = (1, 1)
+        reference.features[2][0].block[1][0].stride = (1, 1)
+    return reference
+
+
+def timm_vit():
+    return timm.create_model("vit_small_patch16_224", img_size=64, patch_size=8, num_classes=200)
+
+
+def randomise(model):
+    """Statistics and scales as a trained network might have them, so that nothing hides behind ones and zeros."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if name.endswith("running_var"):
+                tensor.copy_(0.5 + torch.rand(tensor.shape, generator=generator))
+            elif name.endswith("running_mean") or tensor.ndim == 1:
+                tensor.add_(0.1 * torch.randn(tensor.shape, generator=generator))
+
+
+def move(model, reference):
+    """Copy the weights over, tensor by tensor in the order of registration."""
+    pairs = zip(ordered(model), ordered(reference), strict=True)
+    with torch.no_grad():
+        for (name, tensor), (reference_name, target) in pairs:
+            assert tensor.numel() == target.numel(), f"{name} and {reference_name}"
+            target.copy_(tensor.view_as(target))
+
+
+ORDER = {"position_embedding": 0, "pos_embed": 0, "class_token": 1, "cls_token": 1, "patch_embed": 2}
+
+
+def ordered(model):
+    """(name, tensor) of the state, the tokens of a ViT first."""
+    state = [(name, tensor) for name, tensor in model.state_dict().items() if "num_batches" not in name]
+    return sorted(state, key=lambda item: next((ORDER[key] for key in ORDER if item[0].startswith(key)), 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "reference"),
+    [
+        ("alexnet", {}, torchvision_alexnet),
+        ("vgg", {}, torchvision_vgg),
+        ("resnet", {}, torchvision_resnet),
+        ("resnet", {"depth": 34}, lambda: torchvision_resnet(34)),
+        ("resnet", {"stem": "imagenet"}, lambda: torchvision_resnet(small=False)),
+        ("densenet", {}, torchvision_densenet),
+        ("densenet", {"growth_rate": 16}, lambda: torchvision_densenet(16)),
+        ("efficientnet", {}, torchvision_efficientnet),
+        ("efficientnet", {"strides": "imagenet"}, lambda: torchvision_efficientnet(small=False)),
+        ("vit", {}, timm_vit),
+    ],
+)
+def test_the_same_weights_give_the_same_logits(name, options, reference):
+    model, other = build(name, **options).eval(), reference().eval()
+    randomise(model)
+    move(model, other)
+    x = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        ours, theirs = model(x), other(x)
+    assert theirs.std() > 1e-4  # something comes through
+    assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()
