@@ -38,9 +38,9 @@ def _curves(name: str, history: dict[str, Any], what: str, label: str) -> Figure
             curves.plot(table.index, table[column], markersize=marker_size, **style)
     averaged = f"ema_val_{what}" in table and table["ema_val_acc"].max() > table["val_acc"].max()
     value = table[f"{'ema_' if averaged else ''}val_{what}"][best]
-    curves.plot(best, value, marker="*", markersize=16, color="black", linestyle="none", label=f"best epoch: {best}")
+    star = {"marker": "*", "markersize": 16, "color": "black", "linestyle": "none"}
+    curves.plot(best, value, label=f"best epoch: {best} ({value:.2f})", **star)
     curves.axvline(best, color="black", linewidth=0.8, linestyle=":")
-    curves.annotate(f"{value:.2f}", (best, value), xytext=(6, 8), textcoords="offset points")
     curves.set_ylabel(label)
     curves.set_title(
         f"{name}: {config['model']} on {history['dataset']['name']}, {history['dataset']['classes']} classes"

@@ -71,19 +71,18 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
     """
     device = pick_device(options.device)
     check_precision(device, recipe.precision)
-    with _own_folder(options, resume, overwrite):
-        train_images, val_images = load_images(recipe, options.data_dir)
-        state = build_state(recipe, train_images, val_images, device)
-        if resume:
-            checkpoint = read_checkpoint(resume)
-            check_resume(checkpoint, recipe, train_images)
-            state.restore(checkpoint)
-        if recipe.compile:
-            state.model.compile()
+    train_images, val_images = load_images(recipe, options.data_dir)
+    state = build_state(recipe, train_images, val_images, device)
+    if resume:
+        checkpoint = read_checkpoint(resume)
+        check_resume(checkpoint, recipe, train_images)
+        state.restore(checkpoint)
+    if recipe.compile:
+        state.model.compile()
+    with _own_folder(options, resume, overwrite), StopSignals() as stop:
         print(summary(recipe, state.history.about), flush=True)
-        with StopSignals() as stop:
-            run_epochs(recipe, options, state, train_images.to(device), val_images.to(device), stop)
-        return state.history
+        run_epochs(recipe, options, state, train_images.to(device), val_images.to(device), stop)
+    return state.history
 
 
 def load_images(recipe: Recipe, data_dir: Path) -> tuple[ImageSet, ImageSet]:
