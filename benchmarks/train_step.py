@@ -24,7 +24,8 @@ from tinybench.recipe import Device, Recipe, RunOptions, get_recipe
 from tinybench.runtime.device import autocast, describe_environment, memory_format, pick_device, synchronize
 from tinybench.runtime.files import write_json
 from tinybench.runtime.signals import StopSignals
-from tinybench.training.trainer import build_state, run_epochs
+from tinybench.training.setup import build_state
+from tinybench.training.trainer import run_epochs
 
 NUM_CLASSES = 200
 

@@ -21,7 +21,8 @@ from tinybench.models import MODELS, ModelInfo, list_models
 from tinybench.recipe import Recipe, RunOptions, get_recipe
 from tinybench.training import trainer
 from tinybench.training.checkpoint import load_network, read_checkpoint
-from tinybench.training.trainer import Stopped, build_state, load_images, train, train_step
+from tinybench.training.setup import build_state, load_images
+from tinybench.training.trainer import Stopped, train, train_step
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -1,32 +1,26 @@
 """The training loop, to be read from top to bottom."""
 
-import contextlib
 import math
+import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import filelock
 import torch
 from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from tinybench.data import datasets, split
 from tinybench.data.batches import Batch, TrainBatches
 from tinybench.data.imageset import ImageSet
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import UserError
 from tinybench.evaluation.metrics import topk_accuracy
 from tinybench.evaluation.predict import predict_logits
-from tinybench.models import build_model
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime.device import (
     LaggedReader,
     autocast,
     check_precision,
-    describe_environment,
-    memory_format,
     peak_memory_mb,
     pick_device,
     synchronize,
@@ -36,21 +30,16 @@ from tinybench.runtime.signals import StopSignals
 from tinybench.training.checkpoint import (
     check_resume,
     network_checkpoint,
-    network_options,
     read_checkpoint,
     write_checkpoint,
 )
-from tinybench.training.ema import Ema
 from tinybench.training.history import History
-from tinybench.training.optimizer import build_optimizer, learning_rate
+from tinybench.training.optimizer import learning_rate
+from tinybench.training.setup import build_state, load_images, own_folder
 from tinybench.training.state import TrainingState
 from tinybench.training.tensorboard import open_tensorboard
 
 REFRESH_SECONDS = 0.5  # how often the bar reads the sums, and looks whether they are finite
-
-
-# What a run and its test leave in the folder; gone when the run is overwritten.
-RUN_FILES = ("*.pth", "history.json", "test_results*.json", "predictions*.npz", "events.out.tfevents.*")
 
 
 class Stopped(UserError):
@@ -79,47 +68,10 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
         state.restore(checkpoint)
     if recipe.compile:
         state.model.compile()
-    with _own_folder(options, resume, overwrite), StopSignals() as stop:
+    with own_folder(options, resume, overwrite), StopSignals() as stop:
         print(summary(recipe, state.history.about), flush=True)
         run_epochs(recipe, options, state, train_images.to(device), val_images.to(device), stop)
     return state.history
-
-
-def load_images(recipe: Recipe, data_dir: Path) -> tuple[ImageSet, ImageSet]:
-    """The training and the validation images of a recipe."""
-    images = datasets.load(recipe.dataset, "train", data_dir, recipe.image_size)
-    images = split.first_classes(images, recipe.classes)
-    images = split.images_per_class(images, recipe.images_per_class, recipe.seed)
-    return split.train_val_split(images, recipe.val_fraction, recipe.seed)
-
-
-def build_state(recipe: Recipe, train_images: ImageSet, val_images: ImageSet, device: torch.device) -> TrainingState:
-    """The state of a run before its first step."""
-    torch.manual_seed(derive_seed(recipe.seed, Purpose.INIT))
-    options = network_options(recipe)
-    # Built on the CPU, so that the initial weights are the same on every device.
-    model = build_model(recipe.model, num_classes=train_images.num_classes, image_size=recipe.image_size, **options)
-    model = model.to(device).to(memory_format=memory_format(recipe.channels_last))
-    about = {
-        "config": recipe.as_dict(),
-        "environment": describe_environment(device),
-        "dataset": {
-            "name": train_images.name,
-            "fingerprint": train_images.fingerprint,
-            "classes": train_images.num_classes,
-            "train_images": len(train_images),
-            "val_images": len(val_images),
-        },
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-    }
-    return TrainingState(
-        model=model,
-        optimizer=build_optimizer(model, recipe),
-        scaler=torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16"),
-        ema=Ema(model, recipe.ema_decay) if recipe.ema_decay > 0 else None,
-        history=History(about),
-        sums=torch.zeros(2, device=device),
-    )
 
 
 def run_epochs(
@@ -203,6 +155,7 @@ def run_epochs(
                 )
             log_epoch(epoch + 1, values)
             bar.write(epoch_line(epoch + 1, recipe.epochs, values, is_best=best_epoch == epoch + 1))
+            sys.stdout.flush()  # a log file shows the line now, not when the buffer is full
             if stop.received and epoch + 1 < recipe.epochs:
                 raise _stopped(stop, options, f"epoch {epoch + 1}")
 
@@ -267,34 +220,6 @@ def epoch_line(epoch: int, epochs: int, values: dict[str, float], is_best: bool)
         f"lr {values['lr']:.2g}  {values['epoch_seconds']:.1f} s  {values['images_per_second']:,.0f} images/s"
         f"{'  best' if is_best else ''}"
     )
-
-
-@contextlib.contextmanager
-def _own_folder(options: RunOptions, resume: Path | None, overwrite: bool) -> Iterator[None]:
-    """Hold the run's folder for this process alone, and refuse to write over a run that nobody gave up."""
-    folder = options.folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock", timeout=0)
-        lock.acquire()
-    except filelock.Timeout:
-        raise UserError(f"{folder} is being written by another run; choose another --run_name") from None
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror}") from error
-    try:
-        taken = [name for name in ("last.pth", "history.json") if (folder / name).exists()]
-        if taken and resume is None and not overwrite:
-            raise UsageError(
-                f"{folder} already holds a run ({', '.join(taken)}); "
-                "go on with --resume, choose another --run_name, or replace it with --overwrite"
-            )
-        if overwrite:
-            for pattern in RUN_FILES:
-                for path in folder.glob(pattern):
-                    path.unlink()
-        yield
-    finally:
-        lock.release()
 
 
 def _save(path: Path, recipe: Recipe, images: ImageSet, state: TrainingState, epoch: int, last: Path) -> None:

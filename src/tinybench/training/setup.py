@@ -1,0 +1,89 @@
+"""What a run starts from: its folder, its images, its network before the first step."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+import torch
+
+from tinybench.data import datasets, split
+from tinybench.data.imageset import ImageSet
+from tinybench.errors import UsageError, UserError
+from tinybench.models import build_model
+from tinybench.recipe import Recipe, RunOptions
+from tinybench.runtime.device import describe_environment, memory_format
+from tinybench.runtime.seeds import Purpose, derive_seed
+from tinybench.training.checkpoint import network_options
+from tinybench.training.ema import Ema
+from tinybench.training.history import History
+from tinybench.training.optimizer import build_optimizer
+from tinybench.training.state import TrainingState
+
+# What a run and its test leave in the folder; gone when the run is overwritten.
+RUN_FILES = ("*.pth", "history.json", "test_results*.json", "predictions*.npz", "events.out.tfevents.*")
+
+
+@contextlib.contextmanager
+def own_folder(options: RunOptions, resume: Path | None, overwrite: bool) -> Iterator[None]:
+    """Hold the run's folder for this process alone, and refuse to write over a run that nobody gave up."""
+    folder = options.folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except filelock.Timeout:
+        raise UserError(f"{folder} is being written by another run; choose another --run_name") from None
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}") from error
+    try:
+        taken = [name for name in ("last.pth", "history.json") if (folder / name).exists()]
+        if taken and resume is None and not overwrite:
+            raise UsageError(
+                f"{folder} already holds a run ({', '.join(taken)}); "
+                "go on with --resume, choose another --run_name, or replace it with --overwrite"
+            )
+        if overwrite:
+            for pattern in RUN_FILES:
+                for path in folder.glob(pattern):
+                    path.unlink()
+        yield
+    finally:
+        lock.release()
+
+
+def load_images(recipe: Recipe, data_dir: Path) -> tuple[ImageSet, ImageSet]:
+    """The training and the validation images of a recipe."""
+    images = datasets.load(recipe.dataset, "train", data_dir, recipe.image_size)
+    images = split.first_classes(images, recipe.classes)
+    images = split.images_per_class(images, recipe.images_per_class, recipe.seed)
+    return split.train_val_split(images, recipe.val_fraction, recipe.seed)
+
+
+def build_state(recipe: Recipe, train_images: ImageSet, val_images: ImageSet, device: torch.device) -> TrainingState:
+    """The state of a run before its first step."""
+    torch.manual_seed(derive_seed(recipe.seed, Purpose.INIT))
+    options = network_options(recipe)
+    # Built on the CPU, so that the initial weights are the same on every device.
+    model = build_model(recipe.model, num_classes=train_images.num_classes, image_size=recipe.image_size, **options)
+    model = model.to(device).to(memory_format=memory_format(recipe.channels_last))
+    about = {
+        "config": recipe.as_dict(),
+        "environment": describe_environment(device),
+        "dataset": {
+            "name": train_images.name,
+            "fingerprint": train_images.fingerprint,
+            "classes": train_images.num_classes,
+            "train_images": len(train_images),
+            "val_images": len(val_images),
+        },
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+    return TrainingState(
+        model=model,
+        optimizer=build_optimizer(model, recipe),
+        scaler=torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16"),
+        ema=Ema(model, recipe.ema_decay) if recipe.ema_decay > 0 else None,
+        history=History(about),
+        sums=torch.zeros(2, device=device),
+    )
