@@ -17,7 +17,7 @@ class TrainArguments:
     recipe: str = ""
     """Entry of config.py to start from (default: the one of --model)."""
     run_name: str = ""
-    """Folder of the run under results_dir (default: the recipe's name)."""
+    """Folder of the run under results_dir (default: the recipe's name; the checkpoint's folder with --resume PATH)."""
     resume: tuple[Path, ...] | None = None
     """Go on with this run from its last checkpoint, or from the one given."""
     overwrite: bool = False
@@ -59,7 +59,8 @@ def parse_arguments(description: str | None) -> TrainArguments:
     """
     first = _first_look()
     name = first.recipe or get_model_info(first.model or Recipe.model).recipe
-    run_name = first.run_name or name
+    given = first.resume[0].resolve().parent.name if first.resume else ""
+    run_name = first.run_name or given or name
     if Path(run_name).name != run_name:
         raise UsageError(f"run_name {run_name!r} must be the name of a folder, without separators")
     checkpoint = _checkpoint(first.resume, first.results_dir / run_name)
@@ -68,7 +69,6 @@ def parse_arguments(description: str | None) -> TrainArguments:
     arguments.run_name = run_name
     if first.resume is not None and checkpoint is None:
         print(f"{first.results_dir / run_name} holds no checkpoint yet: starting from the first step")
-        arguments.overwrite = True
     arguments.resume = (checkpoint,) if checkpoint else None
     return arguments
 

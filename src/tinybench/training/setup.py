@@ -39,9 +39,10 @@ def own_folder(options: RunOptions, resume: Path | None, overwrite: bool) -> Ite
     try:
         taken = [name for name in ("last.pth", "history.json") if (folder / name).exists()]
         if taken and resume is None and not overwrite:
+            go_on = "go on with --resume, " if "last.pth" in taken else ""
             raise UsageError(
                 f"{folder} already holds a run ({', '.join(taken)}); "
-                "go on with --resume, choose another --run_name, or replace it with --overwrite"
+                f"{go_on}choose another --run_name, or replace it with --overwrite"
             )
         if overwrite:
             for pattern in RUN_FILES:

@@ -88,6 +88,8 @@ def run_epochs(
     history, last = state.history, options.folder / "last.pth"
     done = (len(history) * steps + state.step) * batch_size
     bar = tqdm(total=recipe.epochs * steps * batch_size, initial=done, unit=" images", disable=None, smoothing=0.05)
+    if not last.exists():  # before anything else, so that a run killed at any moment has something to resume from
+        _save(last, recipe, train_images, state, len(history), last)
     saved_at = time.monotonic()
 
     with bar, open_tensorboard(options, history) as log_epoch:
@@ -234,9 +236,8 @@ def _save(path: Path, recipe: Recipe, images: ImageSet, state: TrainingState, ep
 def _check_finite(values: Any, epoch: int, last: Path) -> None:
     if all(math.isfinite(value) for value in values):
         return
-    kept = f"{last} keeps what was good" if last.exists() else "nothing was saved yet"
     raise UserError(
-        f"the loss is not finite any more in epoch {epoch + 1}; {kept}; "
+        f"the loss is not finite any more in epoch {epoch + 1}; {last} keeps what was good; "
         "try a lower --lr, some --warmup_epochs, or --clip_grad_norm 1"
     )
 
