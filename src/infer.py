@@ -40,6 +40,8 @@ def main() -> int:
     arguments = cli.parse(Arguments, __doc__)
     if arguments.top_k < 1:
         raise UsageError(f"--top_k must be at least 1, not {arguments.top_k}")
+    if arguments.model and arguments.checkpoint:
+        raise UsageError("--model and --checkpoint each name a network; give one of them")
     paths = list(list_images(list(arguments.image)))
     checkpoint = arguments.checkpoint or find_checkpoint(arguments.results_dir, arguments.model)
     classifier = Classifier(checkpoint, pick_device(arguments.device))

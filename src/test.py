@@ -17,9 +17,10 @@ class Arguments:
     model: str = ""
     """Run under results_dir to test (default: every trained run)."""
     checkpoint: Path | None = None
-    """Checkpoint to test, instead of a run; the results are written beside it."""
+    """Checkpoint to test, instead of a run; the results are written beside it, under its name."""
     weights: Weights = "best"
-    """Of the best epoch on the validation images, of the last epoch, or the last moving average."""
+    """Of the best epoch on the validation images, of the last epoch, or the last moving average (of --checkpoint: ema
+    takes its moving average, the others its weights)."""
     tta: bool = False
     """Also average each image's probabilities with those of its mirror image; reported under keys of its own."""
     batch_size: int = 256
@@ -40,6 +41,8 @@ def main() -> int:
     arguments = cli.parse(Arguments, __doc__)
     if arguments.batch_size < 1:
         raise UsageError(f"--batch_size must be at least 1, not {arguments.batch_size}")
+    if arguments.model and arguments.checkpoint:
+        raise UsageError("--model and --checkpoint each name a network; give one of them")
     options = TestOptions(
         data_dir=arguments.data_dir,
         device=pick_device(arguments.device),
@@ -59,7 +62,7 @@ def main() -> int:
             if arguments.model:
                 raise
             failures += 1
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {folder.name}: {error}", file=sys.stderr)
     return 1 if failures else 0
 
 

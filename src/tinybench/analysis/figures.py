@@ -47,9 +47,11 @@ def _curves(name: str, history: dict[str, Any], what: str, label: str) -> Figure
     )
     curves.legend()
     rate.plot(table.index, table["lr"], color=PALETTE[7], drawstyle="steps-mid", marker="." if marker_size else "")
-    rate.set_ylabel("learning rate")
+    rate.set_ylabel("learning\nrate")
     rate.set_xlabel("epoch")
-    rate.xaxis.set_major_locator(MaxNLocator(integer=True))
+    # Whole epochs only, also where there is a single one.
+    rate.set_xlim(0.5, len(table) + 0.5)
+    rate.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if note := _caption(config, what):
         figure.supxlabel(note, fontsize=9, color="0.3")
     return figure
@@ -63,4 +65,4 @@ def _caption(config: dict[str, Any], what: str) -> str:
         notes.append(f"the training loss has label smoothing {config['label_smoothing']}, the validation loss none")
     if config["augment"] != "none":
         notes.append("training images are varied, validation images are not")
-    return "; ".join(notes)
+    return "\n".join(notes)  # side by side they would not fit on the page

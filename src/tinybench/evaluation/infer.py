@@ -11,6 +11,7 @@ from torch import nn
 from tinybench.data.augment import normalize
 from tinybench.data.decode import IMAGE_SUFFIXES, decode_square
 from tinybench.errors import UsageError, UserError
+from tinybench.evaluation.metrics import require_finite
 from tinybench.evaluation.testing import find_runs
 from tinybench.runtime.files import read_json
 from tinybench.training.checkpoint import load_network, read_checkpoint
@@ -30,6 +31,7 @@ class Classifier:
     """A network with its preprocessing and its class names, from a checkpoint."""
 
     def __init__(self, path: Path, device: torch.device) -> None:
+        self.path = path
         self.checkpoint = read_checkpoint(path)
         self.device = device
         self.model: nn.Module = load_network(self.checkpoint).to(device)
@@ -39,12 +41,12 @@ class Classifier:
         """The `top_k` likeliest classes of an image file, or all if there are fewer.
 
         Raises:
-            UserError: the file is no image that can be read.
+            UserError: the file is no image that can be read, or the network's training diverged.
         """
         checkpoint = self.checkpoint
         pixels = torch.from_numpy(decode_square(checkpoint["image_size"], (str(path), path)).copy())[None]
         batch = normalize(pixels.to(self.device), checkpoint["image_size"], checkpoint["mean"], checkpoint["std"])
-        probabilities = self.model(batch)[0].softmax(0)
+        probabilities = require_finite(self.model(batch)[0], self.path).softmax(0)
         values, indices = probabilities.topk(min(top_k, len(probabilities)))
         names, class_ids = checkpoint["class_names"], checkpoint["class_ids"]
         return [

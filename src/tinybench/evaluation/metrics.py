@@ -1,14 +1,29 @@
 """Numbers made from logits (N, classes) and labels (N,)."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from tinybench.errors import UserError
 
 
 def topk_accuracy(logits: Tensor, labels: Tensor, k: int) -> float:
     """Percent of images whose label is among the k largest logits; k may exceed the number of classes."""
     top = logits.topk(min(k, logits.shape[1]), dim=1).indices
     return 100 * (top == labels[:, None]).sum().item() / len(labels)
+
+
+def require_finite(logits: Tensor, source: Path) -> Tensor:
+    """The logits themselves, of the network in the file `source`; once one is NaN, their order means nothing.
+
+    Raises:
+        UserError: a logit is NaN or infinite.
+    """
+    if not logits.isfinite().all():
+        raise UserError(f"{source} answers with NaN or infinity; train it again with a lower --lr")
+    return logits
 
 
 def nll(logits: Tensor, labels: Tensor) -> float:

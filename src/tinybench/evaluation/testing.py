@@ -1,6 +1,7 @@
 """Testing a trained run: the only place where the test images are looked at."""
 
 import io
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ def test_run(folder: Path, options: TestOptions) -> dict[str, Any]:
 def test_checkpoint(path: Path, options: TestOptions) -> dict[str, Any]:
     """Test a checkpoint; write test_results.json and predictions.npz beside it, and return what the former holds.
 
-    The weights "last" and "ema" have files of their own (test_results_last.json and so on).
+    Weights other than the best have files of their own: test_results_last.json and so on, see `weights_name`.
 
     Raises:
         UserError: the checkpoint or the data are missing or damaged, or do not fit each other.
@@ -75,14 +76,15 @@ def test_checkpoint(path: Path, options: TestOptions) -> dict[str, Any]:
     logits = predict(False)
     synchronize(options.device)
     seconds = time.perf_counter() - started
-    logits, labels = logits.cpu(), images.labels
+    logits, labels = metrics.require_finite(logits, path).cpu(), images.labels
     confusion = metrics.confusion_matrix(logits, labels)
+    name = weights_name(path, options.weights)
     results = {
         **headline(logits, labels, "test"),
         "nll": metrics.nll(logits, labels),
         "ece": metrics.ece(logits, labels),
         **(headline(predict(True).cpu(), labels, "tta") if options.tta else {}),
-        "weights": options.weights,
+        "weights": name,
         "epoch": checkpoint["epoch"],
         "val_acc": checkpoint["val_acc"],
         "model": checkpoint["model"],
@@ -97,13 +99,29 @@ def test_checkpoint(path: Path, options: TestOptions) -> dict[str, Any]:
         "images_per_second": len(images) / seconds,
         "environment": describe_environment(options.device),
         "class_names": list(images.class_names),
-        "per_class_accuracy": dict(zip(images.class_ids, metrics.per_class_accuracy(confusion).tolist(), strict=True)),
+        "per_class_accuracy": per_class(confusion, images.class_ids),
         "confusion_matrix": confusion.tolist(),
     }
-    suffix = "" if options.weights == "best" else f"_{options.weights}"
+    suffix = "" if name == "best" else f"_{name}"
     write_json(path.with_name(f"test_results{suffix}.json"), results)
     write_predictions(path.with_name(f"predictions{suffix}.npz"), logits, images)
     return results
+
+
+def weights_name(path: Path, weights: Weights) -> str:
+    """best, last or ema, or after the file: what the results of these weights are called.
+
+    A checkpoint that is tested by its path must not overwrite the results of the run's best epoch.
+    """
+    if weights == "ema":
+        return "ema" if path.name == CHECKPOINTS["ema"] else f"{path.stem}_ema"
+    return "best" if path.name == CHECKPOINTS["best"] else path.stem
+
+
+def per_class(confusion: Tensor, class_ids: tuple[str, ...]) -> dict[str, float | None]:
+    """Percent right by class id; None for a class without test images, since JSON has no NaN."""
+    accuracies = metrics.per_class_accuracy(confusion).tolist()
+    return {key: None if math.isnan(value) else value for key, value in zip(class_ids, accuracies, strict=True)}
 
 
 def headline(logits: Tensor, labels: Tensor, prefix: str) -> dict[str, float]:

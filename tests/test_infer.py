@@ -1,0 +1,94 @@
+"""Predicting: image files as cameras, scanners and the web make them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tinybench.data import datasets
+from tinybench.errors import UserError
+from tinybench.evaluation.infer import Classifier
+from tinybench.models import build_model
+from tinybench.recipe import Recipe
+from tinybench.training.checkpoint import network_checkpoint, network_options, write_checkpoint
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def classifier(demo_data, tmp_path_factory):
+    recipe = Recipe(
+        model="vit", model_options={"dim": 16, "depth": 1, "num_heads": 2, "patch_size": 16}, dataset="demo"
+    )
+    images = datasets.load("demo", "train", demo_data)
+    torch.manual_seed(0)
+    model = build_model("vit", num_classes=images.num_classes, **network_options(recipe))
+    path = tmp_path_factory.mktemp("run") / "best_model.pth"
+    write_checkpoint(path, network_checkpoint(recipe, images, epoch=1, val_acc=10.0, weights="model", model=model))
+    return Classifier(path, torch.device("cpu"))
+
+
+@pytest.fixture
+def photo():
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8))
+
+
+def probabilities(classifier, path):
+    return {guess.class_id: guess.probability for guess in classifier.classify(path, top_k=99)}
+
+
+def test_the_same_picture_in_other_containers_gets_the_same_answer(classifier, photo, tmp_path):
+    photo.save(tmp_path / "plain.png")
+    expected = probabilities(classifier, tmp_path / "plain.png")
+    photo.convert("RGBA").save(tmp_path / "opaque.png")
+    assert probabilities(classifier, tmp_path / "opaque.png") == pytest.approx(expected)
+
+    turned = photo.transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise for viewing
+    turned.save(tmp_path / "sideways.png")
+    turned.save(tmp_path / "upright.png", exif=exif)
+    assert probabilities(classifier, tmp_path / "upright.png") == pytest.approx(expected)
+    assert probabilities(classifier, tmp_path / "sideways.png") != pytest.approx(expected)
+
+    gray = photo.convert("L")
+    gray.save(tmp_path / "gray.png")
+    # 257 maps 0 to 255 onto the whole range of 16 bits.
+    Image.fromarray(np.asarray(gray).astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    gray_answer = probabilities(classifier, tmp_path / "gray.png")
+    assert probabilities(classifier, tmp_path / "deep.png") == pytest.approx(gray_answer)
+    gray.save(tmp_path / "animated.gif", save_all=True, append_images=[Image.new("L", gray.size, 255)])
+    assert probabilities(classifier, tmp_path / "animated.gif") == pytest.approx(gray_answer)
+
+
+def test_a_truncated_photo_is_one_line_that_names_it(classifier, photo, tmp_path):
+    photo.save(tmp_path / "whole.jpg")
+    (tmp_path / "half.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:3000])
+    with pytest.raises(UserError, match=r"half\.jpg") as caught:
+        classifier.classify(tmp_path / "half.jpg", top_k=5)
+    assert "\n" not in str(caught.value)
+
+
+def test_top_k_is_clipped_to_the_classes(classifier, photo, tmp_path):
+    photo.save(tmp_path / "x.png")
+    classes = classifier.checkpoint["num_classes"]
+    assert [len(classifier.classify(tmp_path / "x.png", k)) for k in (1, 5, classes, classes + 1)] == [
+        1,
+        5,
+        classes,
+        classes,
+    ]
+
+
+def test_what_predicting_imports_is_light():
+    """Each of these costs a second or more, of the five within which the first answer has to be there."""
+    heavy = ("torchmetrics", "torchvision", "pandas", "seaborn", "matplotlib")
+    code = f"import sys, tinybench.evaluation.infer; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY / "src", capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
