@@ -20,10 +20,10 @@ from tinybench.runtime.files import atomic_path
 
 FORMAT = 1
 # What every checkpoint holds, see network_checkpoint.
-KEYS = set(
-    "model model_options num_classes image_size class_ids class_names mean std dataset fingerprint recipe epoch val_acc "
-    "weights state_dict".split()
-)
+KEYS = {
+    "model", "model_options", "num_classes", "image_size", "class_ids", "class_names", "mean", "std",
+    "dataset", "fingerprint", "recipe", "epoch", "val_acc", "weights", "state_dict",
+}  # fmt: skip
 
 # Fields that may differ when a run is resumed: they do not touch the result of the epochs already run.
 FREE_ON_RESUME = {"epochs", "save_every"}
@@ -94,7 +94,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is damaged, or holds more than tensors and plain types; it is not read") from error
     except Exception as error:  # torch raises RuntimeError, EOFError, KeyError and others for damaged files
         raise UserError(f"{path} is damaged or no checkpoint") from error
-    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or not KEYS <= checkpoint.keys():
+    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or KEYS - checkpoint.keys():
         raise UserError(f"{path} is no checkpoint that this version of tinybench wrote")
     return checkpoint
 
