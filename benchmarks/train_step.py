@@ -6,6 +6,7 @@ and reports. Both run in turn, several rounds, in the network's fastest precisio
 
 import contextlib
 import dataclasses
+import functools
 import io
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from tinybench.training.setup import build_state
 from tinybench.training.trainer import run_epochs
 
 NUM_CLASSES = 200
+PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass
@@ -91,6 +93,21 @@ def loop_rate(recipe: Recipe, images: ImageSet, device: torch.device) -> float:
     return state.history.epochs["images_per_second"][1]
 
 
+@functools.cache
+def bf16_is_worth_a_try(device: torch.device) -> bool:
+    """Whether a bf16 matrix product is not slower than one in fp32: without hardware for it, it is a hundred times."""
+    seconds = []
+    for dtype in (torch.float32, torch.bfloat16):
+        matrix = torch.ones(512, 512, dtype=dtype, device=device)
+        matrix @ matrix
+        synchronize(device)
+        started = time.perf_counter()
+        matrix @ matrix
+        synchronize(device)
+        seconds.append(time.perf_counter() - started)
+    return seconds[1] <= seconds[0]
+
+
 def measure(name: str, arguments: Arguments, device: torch.device) -> dict[str, str | int | float]:
     # No moving average and no clipping: the bare step has neither.
     recipe = dataclasses.replace(
@@ -98,13 +115,9 @@ def measure(name: str, arguments: Arguments, device: torch.device) -> dict[str, 
         ema_decay=0.0, clip_grad_norm=0.0,
     )  # fmt: skip
     images = random_images(arguments.batch_size * arguments.steps)
-    # One step of a few images tells: without hardware for it, bf16 is not a little but many times slower.
-    probe = dataclasses.replace(recipe, batch_size=2)
-    precisions = {
-        precision: bare_rate(dataclasses.replace(probe, precision=precision), images, device, 1)
-        for precision in ("fp32", "bf16")
-    }
-    recipe = dataclasses.replace(recipe, precision=max(precisions, key=lambda precision: precisions[precision]))
+    if bf16_is_worth_a_try(device):
+        rates = {name: bare_rate(dataclasses.replace(recipe, precision=name), images, device, 1) for name in PRECISIONS}
+        recipe = dataclasses.replace(recipe, precision=max(rates, key=lambda name: rates[name]))
     bare, loop = [], []
     for _ in range(arguments.rounds):
         bare.append(bare_rate(recipe, images, device, arguments.steps))

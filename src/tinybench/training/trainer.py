@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def run_epochs(
     done = (len(history) * steps + state.step) * batch_size
     bar = tqdm(total=recipe.epochs * steps * batch_size, initial=done, unit=" images", disable=None, smoothing=0.05)
     if not last.exists():  # before anything else, so that a run killed at any moment has something to resume from
-        _save(last, recipe, train_images, state, len(history), last)
+        _save(last, recipe, train_images, state)
     saved_at = time.monotonic()
 
     with bar, open_tensorboard(options, history) as log_epoch:
@@ -109,13 +110,13 @@ def run_epochs(
                 if time.monotonic() - refreshed_at > REFRESH_SECONDS:
                     refreshed_at = time.monotonic()
                     if sums := reader.read(state.sums):
-                        _check_finite(sums, epoch, last)
+                        _check_finite(sums, epoch)
                         loss, correct = (value / (state.step * batch_size) for value in sums)
                         bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}", refresh=False)
                         bar.set_postfix_str(f"loss {loss:.3f}, accuracy {100 * correct:.1f} %", refresh=False)
                 if stop.received or time.monotonic() - saved_at > 60 * options.checkpoint_minutes:
                     state.seconds = time.perf_counter() - started
-                    _save(last, recipe, train_images, state, epoch, last)
+                    _save(last, recipe, train_images, state)
                     saved_at = time.monotonic()
                 if stop.received:
                     raise _stopped(stop, options, f"epoch {epoch + 1}, step {state.step} of {steps}")
@@ -128,7 +129,7 @@ def run_epochs(
                 values |= {
                     f"ema_{name}": value for name, value in validate(state.ema.model, val_images, recipe).items()
                 }
-            _check_finite(values.values(), epoch, last)
+            _check_finite(values.values(), epoch)
             values["lr"] = learning_rate(recipe, (epoch + 1) * steps - 1, steps)
             values["epoch_seconds"] = time.perf_counter() - started
             values["images_per_second"] = steps * batch_size / train_seconds
@@ -149,12 +150,10 @@ def run_epochs(
                 )
                 write_checkpoint(options.folder / "best_model.pth", best)
             history.write(options.folder / "history.json", peak_memory_mb(device))
-            _save(last, recipe, train_images, state, epoch + 1, last)
+            _save(last, recipe, train_images, state)
             saved_at = time.monotonic()
             if recipe.save_every and (epoch + 1) % recipe.save_every == 0:
-                _save(
-                    options.folder / f"checkpoint_epoch_{epoch + 1}.pth", recipe, train_images, state, epoch + 1, last
-                )
+                _save(options.folder / f"checkpoint_epoch_{epoch + 1}.pth", recipe, train_images, state)
             log_epoch(epoch + 1, values)
             bar.write(epoch_line(epoch + 1, recipe.epochs, values, is_best=best_epoch == epoch + 1))
             sys.stdout.flush()  # a log file shows the line now, not when the buffer is full
@@ -224,20 +223,21 @@ def epoch_line(epoch: int, epochs: int, values: dict[str, float], is_best: bool)
     )
 
 
-def _save(path: Path, recipe: Recipe, images: ImageSet, state: TrainingState, epoch: int, last: Path) -> None:
+def _save(path: Path, recipe: Recipe, images: ImageSet, state: TrainingState) -> None:
     """Write all that resuming needs, unless the last step has ruined the weights."""
+    epoch = len(state.history)
     if not state.weights_are_finite():
-        _check_finite([math.nan], epoch, last)
-    val_acc = state.history.epochs["val_acc"][-1] if len(state.history) else 0.0
+        _check_finite([math.nan], epoch)
+    val_acc = state.history.epochs["val_acc"][-1] if epoch else 0.0
     network = network_checkpoint(recipe, images, epoch=epoch, val_acc=val_acc, weights="model", model=state.model)
     write_checkpoint(path, network | state.as_dict())
 
 
-def _check_finite(values: Any, epoch: int, last: Path) -> None:
+def _check_finite(values: Iterable[float], epoch: int) -> None:
     if all(math.isfinite(value) for value in values):
         return
     raise UserError(
-        f"the loss is not finite any more in epoch {epoch + 1}; {last} keeps what was good; "
+        f"the loss is not finite any more in epoch {epoch + 1}; last.pth keeps what was good; "
         "try a lower --lr, some --warmup_epochs, or --clip_grad_norm 1"
     )
 
