@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinybench import cli
-from tinybench.data.curate import NAME, curate
-from tinybench.data.packed import is_packed, summarize
+from tinybench.data.curate import NAME, curate, is_published_source
+from tinybench.data.packed import is_intact, summarize
 
 
 @dataclass(kw_only=True)
@@ -24,10 +24,12 @@ class Arguments:
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
     folder = arguments.data_dir / "curated" / NAME
-    if arguments.source is None and is_packed(folder):
+    if arguments.source is None and is_intact(folder):
         print("already curated; --source makes it anew")
     else:
         curate(arguments.source, arguments.data_dir)
+        if not is_published_source(arguments.source):
+            print("the source is not the published archive byte for byte; its counts and image sizes are the same")
     print(summarize(folder))
 
 

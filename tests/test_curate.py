@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import io
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -142,6 +143,14 @@ def test_links_are_refused(tmp_path):
         FolderSource(folder)
 
 
+def test_two_members_of_one_name_are_refused(tmp_path):
+    path = write_zip(tmp_path / "small.zip", archive_files())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"tiny-imagenet-200/./{FIRST}", jpeg(1))
+    with pytest.raises(UserError, match=r"hostile.*2 times"):
+        ZipSource(path)
+
+
 def test_bombs_are_refused(tmp_path, monkeypatch):
     path = write_zip(tmp_path / "small.zip", archive_files())
     monkeypatch.setattr(curate, "MAX_BYTES", 1000)
@@ -174,6 +183,7 @@ FIRST = "train/n00000001/images/n00000001_0.JPEG"
         (having(FIRST, jpeg(1, size=17)), "17x17"),
         (without("words.txt"), "words.txt"),
         (without("wnids.txt"), "wnids.txt"),
+        (having("val/val_annotations.txt", b"val_0.JPEG\n\n"), "val_0.JPEG belongs to no class"),
         (having("wnids.txt", b"n00000001\nn00000002\n"), "2 classes"),
         (having("wnids.txt", b"n00000001\nn00000001\nn00000002\n"), "2 different"),
         (having("wnids.txt", b"n00000001\n../x\nn00000002\n"), "no WordNet id"),
@@ -237,15 +247,35 @@ class Interrupting:
         return self.archive.read(name)
 
 
-def test_damaged_arrays_are_named(archive, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train_labels.npy", np.zeros(5, np.int64)),
+        ("train_labels.npy", np.full(12, 3)),
+        ("train_labels.npy", np.zeros(12, np.int32)),
+        ("train_images.npy", np.zeros((12, 3, 16, 17), np.uint8)),
+        ("train_images.npy", np.zeros((12, 3, 16, 16), np.float32)),
+        ("train_images.npy", np.zeros(12, np.uint8)),
+        ("train_images.npy", b""),
+        ("train_images.npy", None),
+        ("dataset.json", b"{}"),
+        ("dataset.json", b"half"),
+    ],
+)
+def test_damaged_arrays_are_named(archive, tmp_path, name, content):
     curate_zip(archive, tmp_path)
     folder = tmp_path / "curated" / "small"
-    np.save(folder / "train_labels.npy", np.zeros(5, np.int64))
-    with pytest.raises(UserError, match="damaged"):
+    assert packed.is_intact(folder)
+    if isinstance(content, np.ndarray):
+        np.save(folder / name, content)
+    elif content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match=r"damaged .*; delete it") as caught:
         packed.load_packed(folder, "train")
-    (folder / "test_images.npy").unlink()
-    with pytest.raises(UserError, match="damaged"):
-        packed.load_packed(folder, "test")
+    assert "\n" not in str(caught.value)
+    assert not packed.is_intact(folder)
 
 
 def test_wrong_sources(tmp_path):
@@ -297,7 +327,7 @@ def server():
 
 def fetch(server, folder):
     md5 = hashlib.md5(server.content).hexdigest()
-    return download.download(server.url, folder, published=True, md5=md5)
+    return download.download(server.url, folder / "archive.zip", size=len(server.content), md5=md5)
 
 
 def test_download_and_no_second_one(server, tmp_path):
@@ -328,13 +358,28 @@ def test_a_whole_part_is_taken_and_a_wrong_one_replaced(server, tmp_path):
 
 def test_a_file_of_another_md5_is_deleted(server, tmp_path):
     with pytest.raises(UserError, match="MD5"):
-        download.download(server.url, tmp_path, published=True, md5="0" * 32)
+        download.download(server.url, tmp_path / "archive.zip", md5="0" * 32)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_network_is_one_line(tmp_path):
-    with pytest.raises(UserError, match=r"cannot download http://127.0.0.1:1/x.zip.*--source x.zip") as caught:
-        download.download("http://127.0.0.1:1/x.zip", tmp_path, published=False)
+def test_a_file_of_another_size_is_not_even_fetched(server, tmp_path):
+    (tmp_path / "archive.zip.part").write_bytes(server.content[:1000])
+    with pytest.raises(UserError, match="1,000,000 bytes, not 2,000,000"):
+        download.download(server.url, tmp_path / "archive.zip", size=2_000_000)
+    assert (tmp_path / "archive.zip.part").stat().st_size == 1000
+
+
+def test_another_file_of_the_archives_name_is_kept_and_named(server, tmp_path):
+    (tmp_path / "archive.zip").write_bytes(b"mine")
+    with pytest.raises(UserError, match="has 4 bytes, not 1,000,000; delete it, or take it as it is with --source"):
+        fetch(server, tmp_path)
+    assert (tmp_path / "archive.zip").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/x.zip", "http://127.0.0.1:1", "http://[x/x.zip"])
+def test_no_network_is_one_line(tmp_path, url):
+    with pytest.raises(UserError, match=f"cannot download {re.escape(url)}.*run it again") as caught:
+        download.download(url, tmp_path / "x.zip")
     assert "\n" not in str(caught.value)
 
 
@@ -342,6 +387,11 @@ def test_curation_from_an_address(server, tmp_path, archive, monkeypatch):
     server.content = archive.read_bytes()
     monkeypatch.setattr(curate, "PUBLISHED", LAYOUT)
     assert curate.curate(server.url, tmp_path)["splits"]["test"]["count"] == 6
+    assert not curate.is_published_source(server.url)
+    server.content = b"<html>come back later</html>"
+    with pytest.raises(UserError, match="no zip archive"):
+        curate.curate(f"{server.url}?again", tmp_path)
+    assert len(list((tmp_path / "downloads").iterdir())) == 1  # what was no archive is gone
 
 
 # ---- the real data, where they are

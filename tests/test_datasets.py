@@ -136,15 +136,30 @@ def test_wrong_folders_are_one_line(tmp_path, folder):
         load(tmp_path / "empty", "train")
     save(tmp_path / "single" / "a" / "1.png")
     save(tmp_path / "single" / "b" / "1.png")
-    with pytest.raises(UserError, match="class a has 1 image"):
+    with pytest.raises(UserError, match=r"a holds 1 images .* at least 2"):
         load(tmp_path / "single", "train")
-    (tmp_path / "single" / "c").mkdir()
-    with pytest.raises(UserError, match="c holds no images"):
+    save(tmp_path / "single" / "a" / "2.png")
+    (tmp_path / "single" / "b" / "1.png").unlink()
+    with pytest.raises(UserError, match="b holds 0 images"):
         load(tmp_path / "single", "train")
     for split, label in (("train", "a"), ("train", "b"), ("test", "a"), ("test", "z")):
         save(tmp_path / "foreign" / split / label / "1.png")
-    with pytest.raises(UserError, match="z"):
+        save(tmp_path / "foreign" / split / label / "2.png")
+    with pytest.raises(UserError, match=r"has classes that .* has not: z"):
         load(tmp_path / "foreign", "train")
+
+
+def test_classes_may_bear_the_names_of_splits(tmp_path):
+    for label in ("bus", "test", "train"):
+        for index in range(3):
+            save(tmp_path / "vehicles" / label / f"{index}.png")
+    assert load(tmp_path / "vehicles", "train").class_ids == ("bus", "test", "train")
+
+
+def test_an_extracted_archive_is_sent_to_curation(tmp_path):
+    demo.write_archive(tmp_path / "archive")
+    with pytest.raises(UsageError, match=r"python src/curate_data\.py --source"):
+        load(tmp_path / "archive", "train")
 
 
 def test_unknown_and_missing_data_sets_say_what_to_type(tmp_path):

@@ -7,9 +7,9 @@ out; the val images become the test set.
 
 import csv
 import functools
+import hashlib
 import io
 import os
-import shutil
 import stat
 import zipfile
 from collections import Counter
@@ -19,10 +19,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from tinybench.data.decode import decode_exact
-from tinybench.data.download import ARCHIVE_URL, download
-from tinybench.data.packed import METADATA, Split, is_packed, pack_split, write_metadata
+from tinybench.data.download import ARCHIVE_BYTES, ARCHIVE_FILE, ARCHIVE_MD5, ARCHIVE_URL, download, is_published
+from tinybench.data.packed import Split, is_intact, one_at_a_time, pack_split, start_anew, write_metadata
 from tinybench.errors import UsageError, UserError
-from tinybench.runtime.files import read_json, write_text
+from tinybench.runtime.files import write_text
 
 NAME = "tiny-imagenet"
 MAX_FILES = 250_000  # the published archive holds 120,206
@@ -70,6 +70,10 @@ class ZipSource:
             if stat.S_ISLNK(member.external_attr >> 16):
                 raise UserError(f"{path} is hostile: {member.filename!r} is a link; nothing was unpacked")
         files = [member.filename for member in members if not member.is_dir()]
+        # Of two members of one name, one would replace the other unseen.
+        name, times = Counter(str(PurePosixPath(name)) for name in files).most_common(1)[0] if files else ("", 0)
+        if times > 1:
+            raise UserError(f"{path} is hostile: it holds {name!r} {times} times; nothing was unpacked")
         self._top = _top_folder(files, path)
         self.names = [name.removeprefix(self._top) for name in files if name.startswith(self._top)]
 
@@ -115,8 +119,10 @@ def _top_folder(files: list[str], path: Path) -> str:
 
 def curate_if_missing(data_dir: Path) -> None:
     """Download and curate Tiny ImageNet unless that has been done."""
-    if not is_packed(data_dir / "curated" / NAME):
-        curate(None, data_dir)
+    folder = data_dir / "curated" / NAME
+    with one_at_a_time(folder):
+        if not is_intact(folder):
+            _curate(None, data_dir)
 
 
 def curate(source: str | None, data_dir: Path) -> dict[str, Any]:
@@ -125,14 +131,34 @@ def curate(source: str | None, data_dir: Path) -> dict[str, Any]:
     Raises:
         UserError: the source is missing, damaged, hostile or not complete.
     """
+    with one_at_a_time(data_dir / "curated" / NAME):
+        return _curate(source, data_dir)
+
+
+def is_published_source(source: str | None) -> bool:
+    """Whether a source is the published archive itself. Other copies are taken too when all counts and sizes agree."""
+    return source in (None, ARCHIVE_URL) or (Path(source or "").is_file() and is_published(Path(source or "")))
+
+
+def _curate(source: str | None, data_dir: Path) -> dict[str, Any]:
     is_address = source is None or source.startswith(("http://", "https://", "ftp://", "file://"))
     if not is_address and not Path(source or "").exists():
         raise UsageError(f"--source {source}: no such file or folder")
-    if is_address:
-        path = download(source or ARCHIVE_URL, data_dir / "downloads", published=source in (None, ARCHIVE_URL))
+    downloads = data_dir / "downloads"
+    if source in (None, ARCHIVE_URL):
+        path = download(ARCHIVE_URL, downloads / ARCHIVE_FILE, size=ARCHIVE_BYTES, md5=ARCHIVE_MD5)
+    elif is_address:
+        # Two addresses may end in the same name.
+        path = download(source, downloads / f"{hashlib.sha256(source.encode()).hexdigest()[:12]}.zip")
     else:
-        path = Path(source or "")
-    origin: Source = FolderSource(path) if path.is_dir() else ZipSource(path)
+        path = Path(source)
+    origin: Source
+    try:
+        origin = FolderSource(path) if path.is_dir() else ZipSource(path)
+    except UserError:
+        if is_address:
+            path.unlink()  # perhaps the server brings the archive another time
+        raise
     return curate_layout(origin, data_dir, NAME, PUBLISHED)
 
 
@@ -147,10 +173,8 @@ def curate_layout(source: Source, data_dir: Path, name: str, layout: Layout) -> 
     class_ids, words = read_classes(source, layout)
     members = sort_members(source, class_ids, layout)
     folder = data_dir / "curated" / name
-    if (folder / METADATA).exists():
-        (folder / METADATA).unlink()  # first of all: what follows is unfinished
+    start_anew(folder)
     for split in ("train", "test"):
-        shutil.rmtree(folder / split, ignore_errors=True)
         for class_id in class_ids:
             (folder / split / class_id).mkdir(parents=True)
     packed = {}
@@ -189,7 +213,8 @@ def sort_members(source: Source, class_ids: list[str], layout: Layout) -> dict[S
     label_of = {class_id: label for label, class_id in enumerate(class_ids)}
     train: list[tuple[int, str]] = []
     test: list[tuple[int, str]] = []
-    annotations = dict(line.split("\t")[:2] for line in _text(source, "val/val_annotations.txt").splitlines() if line)
+    rows = (line.split("\t") for line in _text(source, "val/val_annotations.txt").splitlines())
+    annotations = {row[0]: row[1] for row in rows if len(row) > 1}
     for name in source.names:
         parts = PurePosixPath(name).parts
         if not name.endswith(".JPEG") or parts[0] not in ("train", "val"):
@@ -199,7 +224,7 @@ def sort_members(source: Source, class_ids: list[str], layout: Layout) -> dict[S
         elif parts[:2] == ("val", "images") and len(parts) == 3 and annotations.get(parts[2]) in label_of:
             test.append((label_of[annotations[parts[2]]], name))
         else:
-            raise UserError(f"{name} belongs to no class of wnids.txt")
+            raise UserError(f"{name} belongs to no class, by wnids.txt and val_annotations.txt")
     for what, pairs, expected in (("train", train, layout.train_per_class), ("val", test, layout.test_per_class)):
         counts = Counter(label for label, _ in pairs)
         for label, class_id in enumerate(class_ids):
@@ -218,11 +243,6 @@ def write_class_mapping(path: Path, class_ids: list[str], words: dict[str, str])
     writer.writerow(("index", "wnid", "name"))
     writer.writerows((index, class_id, words[class_id]) for index, class_id in enumerate(class_ids))
     write_text(path, text.getvalue())
-
-
-def read_summary(data_dir: Path, name: str = NAME) -> dict[str, Any]:
-    """What curation found out: counts, fingerprints, channel statistics, classes."""
-    return read_json(data_dir / "curated" / name / METADATA)
 
 
 def _text(source: Source, name: str) -> str:

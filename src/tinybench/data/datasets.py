@@ -5,14 +5,21 @@ import hashlib
 import re
 from pathlib import Path
 
-import filelock
-
 from tinybench.data import demo
 from tinybench.data.curate import NAME as TINY_IMAGENET
-from tinybench.data.curate import PUBLISHED
 from tinybench.data.decode import IMAGE_SUFFIXES, decode_square
 from tinybench.data.imageset import ImageSet
-from tinybench.data.packed import PackedSplit, Split, is_packed, load_packed, pack_split, write_metadata
+from tinybench.data.packed import (
+    PackedSplit,
+    Split,
+    is_intact,
+    is_packed,
+    load_packed,
+    one_at_a_time,
+    pack_split,
+    start_anew,
+    write_metadata,
+)
 from tinybench.errors import UsageError, UserError
 from tinybench.runtime.seeds import Purpose, numpy_generator
 
@@ -33,16 +40,18 @@ def load(dataset: str, split: Split, data_dir: Path, image_size: int = 64) -> Im
         UsageError: no such data set.
     """
     if dataset == TINY_IMAGENET:
+        command = f"python src/curate_data.py --data_dir {data_dir}"
         folder = data_dir / "curated" / TINY_IMAGENET
         if not is_packed(folder):
             raise UserError(
-                f"{folder} is missing or unfinished; make it with python src/curate_data.py --data_dir {data_dir}, or "
-                "train with --download, or try --dataset demo"
+                f"{folder} is missing or unfinished; make it with {command}, or train with --download, or try "
+                "--dataset demo"
             )
-    elif dataset == demo.NAME:
+        return load_packed(folder, split, remedy=f"make it again with {command}")
+    if dataset == demo.NAME:
         folder = data_dir / "curated" / demo.NAME
-        with _one_at_a_time(folder):
-            if not is_packed(folder):
+        with one_at_a_time(folder):
+            if not is_intact(folder):
                 demo.make(data_dir)
     elif Path(dataset).is_dir():
         folder = pack_folder(Path(dataset), data_dir, image_size)
@@ -51,11 +60,6 @@ def load(dataset: str, split: Split, data_dir: Path, image_size: int = 64) -> Im
             f"dataset {dataset!r} is neither {TINY_IMAGENET} nor {demo.NAME} nor a folder of class folders"
         )
     return load_packed(folder, split)
-
-
-def stored_size(dataset: str, image_size: int) -> int:
-    """The side in pixels at which a data set is packed."""
-    return PUBLISHED.image_size if dataset in (TINY_IMAGENET, demo.NAME) else image_size
 
 
 def pack_folder(root: Path, data_dir: Path, image_size: int) -> Path:
@@ -70,8 +74,9 @@ def pack_folder(root: Path, data_dir: Path, image_size: int) -> Path:
     digest = hashlib.sha256(repr((str(root.resolve()), image_size, sorted(state))).encode()).hexdigest()
     slug = re.sub(r"[^a-z0-9]+", "-", root.resolve().name.lower()).strip("-") or "folder"
     folder = data_dir / "curated" / f"{slug}-{image_size}-{digest[:12]}"
-    with _one_at_a_time(folder):
-        if not is_packed(folder):
+    with one_at_a_time(folder):
+        if not is_intact(folder):
+            start_anew(folder)
             class_ids = sorted(train)
             packed: dict[Split, PackedSplit] = {}
             sides: dict[Split, dict[str, list[Path]]] = {"train": train, "test": test}
@@ -91,44 +96,50 @@ def pack_folder(root: Path, data_dir: Path, image_size: int) -> Path:
 
 def _splits_of(root: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
     """For train and test: the files of each class."""
-    own_test = next((root / name for name in TEST_FOLDERS if (root / name).is_dir()), None)
-    if not (root / "train").is_dir():
-        return _hold_out(_classes_of(root))
-    train = _classes_of(root / "train")
+    if (root / "wnids.txt").is_file() and (root / "val" / "images").is_dir():
+        raise UsageError(f"{root} is an extracted Tiny ImageNet; type python src/curate_data.py --source {root}")
+    # A split holds folders; else it is a class that bears its name, or test images without labels.
+    own_test = next((root / name for name in TEST_FOLDERS if _folders_in(root / name)), None)
+    if not _folders_in(root / "train"):
+        return _hold_out(_classes_of(root, at_least=2))
+    train = _classes_of(root / "train", at_least=2)
     if own_test is None:
         return _hold_out(train)
-    test = _classes_of(own_test)
+    test = _classes_of(own_test, at_least=1)
     if unknown := sorted(test.keys() - train.keys()):
         raise UserError(f"{own_test} has classes that {root / 'train'} has not: {', '.join(unknown[:5])}")
     return train, test
 
 
-def _classes_of(root: Path) -> dict[str, list[Path]]:
+def _folders_in(root: Path) -> list[Path]:
+    """The folders in a folder, sorted, without hidden ones; none where there is no such folder."""
+    if not root.is_dir():
+        return []
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _classes_of(root: Path, at_least: int) -> dict[str, list[Path]]:
+    """The image files of each class folder; there must be `at_least` so many."""
     classes = {}
-    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+    for folder in _folders_in(root):
         files = [path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
         classes[folder.name] = sorted(path for path in files if not path.name.startswith("."))
     if len(classes) < 2:
         raise UserError(f"{root} holds {len(classes)} class folders; at least 2 are needed")
     for name, files in classes.items():
-        if not files:
-            raise UserError(f"{root / name} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        if len(files) < at_least:
+            raise UserError(
+                f"{root / name} holds {len(files)} images ({', '.join(sorted(IMAGE_SUFFIXES))}); "
+                f"at least {at_least} are needed"
+            )
     return classes
 
 
 def _hold_out(classes: dict[str, list[Path]]) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
     train, test = {}, {}
     for index, (name, files) in enumerate(classes.items()):
-        if len(files) < 2:
-            raise UserError(f"class {name} has 1 image; one to train on and one to test on are needed")
         order = numpy_generator(HOLDOUT_SEED, Purpose.HOLDOUT, index).permutation(len(files))
         count = max(1, round(len(files) * HOLDOUT_FRACTION))
         test[name] = [files[position] for position in sorted(order[:count])]
         train[name] = [files[position] for position in sorted(order[count:])]
     return train, test
-
-
-def _one_at_a_time(folder: Path) -> filelock.FileLock:
-    """Two processes that want the same data wait for each other."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    return filelock.FileLock(folder.with_name(f".{folder.name}.lock"))

@@ -34,6 +34,7 @@ CLASSES = (
     ("cross", "striped", 0.90),
 )
 HUE_SPREAD = 0.2
+BOX = f"0\t0\t{SIZE - 1}\t{SIZE - 1}"  # the whole image; nobody reads the boxes
 
 
 def make(data_dir: Path) -> None:
@@ -46,7 +47,7 @@ def make(data_dir: Path) -> None:
 
 
 def write_archive(root: Path) -> None:
-    """Write wnids.txt, words.txt, train/ and val/ as the published archive has them."""
+    """Write wnids.txt, words.txt, train/ and val/ with their annotations, as the published archive has them."""
     class_ids = [f"n{90_000_000 + label:08d}" for label in range(len(CLASSES))]
     names = [f"{texture} {shape}" for shape, texture, _ in CLASSES]
     val_images = root / "val" / "images"
@@ -55,14 +56,17 @@ def write_archive(root: Path) -> None:
     for label, class_id in enumerate(class_ids):
         folder = root / "train" / class_id / "images"
         folder.mkdir(parents=True)
+        boxes = []
         images = draw_class(label, LAYOUT.train_per_class + LAYOUT.test_per_class)
         for index, image in enumerate(images):
             if index < LAYOUT.train_per_class:
                 path = folder / f"{class_id}_{index}.JPEG"
+                boxes.append(f"{path.name}\t{BOX}\n")
             else:
                 path = val_images / f"val_{label + len(CLASSES) * (index - LAYOUT.train_per_class)}.JPEG"
-                annotations.append(f"{path.name}\t{class_id}\t0\t0\t{SIZE - 1}\t{SIZE - 1}\n")
+                annotations.append(f"{path.name}\t{class_id}\t{BOX}\n")
             Image.fromarray(image).save(path, quality=90)
+        (folder.parent / f"{class_id}_boxes.txt").write_text("".join(boxes))
     (root / "val" / "val_annotations.txt").write_text("".join(annotations))
     (root / "wnids.txt").write_text("".join(f"{class_id}\n" for class_id in class_ids))
     (root / "words.txt").write_text("".join(f"{i}\t{name}\n" for i, name in zip(class_ids, names, strict=True)))

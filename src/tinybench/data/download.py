@@ -11,41 +11,50 @@ from tqdm import tqdm
 from tinybench.errors import UserError
 
 ARCHIVE_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+ARCHIVE_FILE = "tiny-imagenet-200.zip"
 ARCHIVE_BYTES = 248_100_043
 ARCHIVE_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 TIMEOUT_SECONDS = 30
 BLOCK = 1 << 18
 
 
-def download(url: str, folder: Path, *, published: bool, md5: str = ARCHIVE_MD5) -> Path:
-    """Download `url` into `folder`, unless it is there already; a broken download goes on where it ended.
+def download(url: str, path: Path, *, size: int | None = None, md5: str | None = None) -> Path:
+    """Download `url` to `path`, unless it is there already; a broken download goes on where it ended.
 
     Args:
-        published: the file must have the MD5 of the published archive.
+        size: bytes that the file must have.
+        md5: digest that the file must have.
 
     Raises:
-        UserError: no network, or the file is not the one that was published.
+        UserError: no network, or the file is not the one that was asked for.
     """
-    name = url.rstrip("/").rsplit("/", 1)[-1] or "archive.zip"
-    path, part = folder / name, folder / f"{name}.part"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            _fetch(url, part)
-        except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
-            raise UserError(
-                f"cannot download {url}: {reason}; run the same command again to go on, or get the file elsewhere and "
-                f"type: python src/curate_data.py --source {name}"
-            ) from error
-        part.replace(path)
-    if published and (found := _md5(path)) != md5:
-        path.unlink()
-        raise UserError(f"{url} brought a file of MD5 {found}, not {md5}; it was deleted, run the same command again")
+    if path.exists():
+        if difference := _difference(path, size, md5):
+            raise UserError(f"{path} {difference}; delete it, or take it as it is with --source {path}")
+        return path
+    part = path.with_name(f"{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _fetch(url, part, size)
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise UserError(
+            f"cannot download {url}: {reason}; run the same command again to go on, or get the file elsewhere, put it "
+            f"at {path} and run it again"
+        ) from error
+    if difference := _difference(part, size, md5):
+        part.unlink()
+        raise UserError(f"{url} brought a file that {difference}; it was deleted, run the same command again")
+    part.replace(path)
     return path
 
 
-def _fetch(url: str, part: Path) -> None:
+def is_published(path: Path) -> bool:
+    """Whether a file is the published archive, byte for byte."""
+    return _difference(path, ARCHIVE_BYTES, ARCHIVE_MD5) is None
+
+
+def _fetch(url: str, part: Path, size: int | None) -> None:
     done = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
     try:
@@ -56,13 +65,15 @@ def _fetch(url: str, part: Path) -> None:
         # Nothing follows what is there: the file is whole, or it is another one's part. The MD5 will tell.
         if error.headers.get("Content-Range", "") != f"bytes */{done}":
             part.unlink()
-            _fetch(url, part)
+            _fetch(url, part, size)
         return
     with response:
         if done and response.status != 206:  # the server knows no ranges: from the start
             done = 0
         left = response.headers.get("Content-Length")
         total = done + int(left) if left else None
+        if None not in (size, total) and size != total:  # known before the first byte; what is there may be right
+            raise OSError(f"the server's file has {total:,} bytes, not {size:,}")
         bar = tqdm(total=total, initial=done, desc="downloading", unit="B", unit_scale=True, disable=None)
         with bar, part.open("ab" if done else "wb") as file:
             while block := response.read(BLOCK):
@@ -71,6 +82,16 @@ def _fetch(url: str, part: Path) -> None:
                 bar.update(len(block))
     if total is not None and done < total:
         raise OSError(f"the connection broke after {done:,} of {total:,} bytes")
+
+
+def _difference(path: Path, size: int | None, md5: str | None) -> str | None:
+    """What tells a file from the one that was asked for."""
+    found = path.stat().st_size
+    if size is not None and found != size:
+        return f"has {found:,} bytes, not {size:,}"
+    if md5 is not None and (digest := _md5(path)) != md5:
+        return f"has the MD5 {digest}, not {md5}"
+    return None
 
 
 def _md5(path: Path) -> str:

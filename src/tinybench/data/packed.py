@@ -7,14 +7,19 @@ is written last: without it, the folder is unfinished.
 import functools
 import hashlib
 import math
+import multiprocessing
 import os
+import shutil
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
+import filelock
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -30,6 +35,18 @@ Result = TypeVar("Result")
 
 METADATA = "dataset.json"
 CHUNK = 100  # images decoded and written at a time
+
+
+def one_at_a_time(folder: Path) -> filelock.FileLock:
+    """Two processes that want to make the same packed folder wait for each other."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
+
+
+def start_anew(folder: Path) -> None:
+    """Empty a packed folder, whatever an interruption left in it."""
+    (folder / METADATA).unlink(missing_ok=True)  # first of all: from here on it is unfinished
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -101,13 +118,29 @@ def _map(function: Callable[[Item], Result], items: Iterator[Item], parallel: bo
         return
     pending: deque[Future[Result]] = deque()
     workers = os.cpu_count() or 1
-    with ProcessPoolExecutor(workers) as pool:
-        for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) > 2 * workers:
+    try:
+        with ProcessPoolExecutor(workers, initializer=_follow_parent) as pool:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
                 yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+    except BrokenExecutor as error:
+        raise UserError("a process that decoded images was killed, perhaps for lack of memory; run it again") from error
+
+
+def _follow_parent() -> None:
+    """A worker leaves Ctrl-C to its parent, and ends when the parent was killed; otherwise it would wait for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def write_metadata(
@@ -129,23 +162,40 @@ def write_metadata(
 
 
 def is_packed(folder: Path) -> bool:
+    """Whether the folder was finished."""
     return (folder / METADATA).is_file()
 
 
-def load_packed(folder: Path, split: Split) -> ImageSet:
+def is_intact(folder: Path) -> bool:
+    """Whether the folder was finished, and both splits can be loaded."""
+    try:
+        return is_packed(folder) and all(load_packed(folder, split) is not None for split in get_args(Split))
+    except UserError:
+        return False
+
+
+def load_packed(folder: Path, split: Split, remedy: str = "delete it and run the command again") -> ImageSet:
     """Map a packed split into memory.
+
+    Args:
+        remedy: what the message tells the user to do.
 
     Raises:
         UserError: the arrays are missing or are not what dataset.json says.
     """
-    metadata = read_json(folder / METADATA)
     try:
+        metadata = read_json(folder / METADATA)
         # "c" is copy-on-write: torch is content with it, and the file stays as it is whatever happens.
         images = np.load(folder / f"{split}_images.npy", mmap_mode="c")
         labels = np.load(folder / f"{split}_labels.npy")
         about = metadata["splits"][split]
-        if len(images) != about["count"] or labels.shape != (about["count"],) or images.dtype != np.uint8:
-            raise ValueError("the arrays are not those that dataset.json describes")
+        count, side = about["count"], images.shape[-1]
+        if images.shape != (count, 3, side, side) or images.dtype != np.uint8:
+            raise ValueError(f"{split}_images.npy is {images.dtype} of shape {images.shape}")
+        if labels.shape != (count,) or labels.dtype != np.int64:
+            raise ValueError(f"{split}_labels.npy is {labels.dtype} of shape {labels.shape}")
+        if labels.min() < 0 or labels.max() >= len(metadata["class_ids"]):
+            raise ValueError(f"{split}_labels.npy holds labels of no class")
         return ImageSet(
             name=metadata["name"],
             images=torch.from_numpy(images),
@@ -156,8 +206,8 @@ def load_packed(folder: Path, split: Split) -> ImageSet:
             std=tuple(metadata["std"]),
             fingerprint=about["fingerprint"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder} is damaged ({error}); delete it and make it again") from error
+    except (UserError, OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise UserError(f"{folder} is damaged ({error}); {remedy}") from error
 
 
 def summarize(folder: Path) -> str:
