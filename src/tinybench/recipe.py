@@ -191,6 +191,12 @@ class RunOptions:
     def folder(self) -> Path:
         return self.results_dir / self.run_name
 
+    def where(self) -> str:
+        """The flags that a later command on this run needs: the folders and the device that are not the usual ones."""
+        usual = RunOptions(run_name=self.run_name)
+        names = [name for name in ("data_dir", "results_dir", "device") if getattr(self, name) != getattr(usual, name)]
+        return "".join(f" --{name} {getattr(self, name)}" for name in names)
+
 
 def load_recipes(path: Path = CONFIG_FILE) -> dict[str, Recipe]:
     """RECIPES of a configuration file, by name.

@@ -244,12 +244,9 @@ def _check_finite(values: Iterable[float], epoch: int) -> None:
 
 def _stopped(stop: StopSignals, options: RunOptions, where: str) -> Stopped:
     assert stop.received is not None  # called when a signal came
-    usual = RunOptions(run_name=options.run_name)
-    names = [name for name in ("data_dir", "results_dir", "device") if getattr(options, name) != getattr(usual, name)]
-    flags = "".join(f" --{name} {getattr(options, name)}" for name in names)
     error = Stopped(
         f"stopped by {stop.received.name} after {where}, saved in {options.folder}; go on with: "
-        f"python src/train.py --run_name {options.run_name}{flags} --resume"
+        f"python src/train.py --run_name {options.run_name}{options.where()} --resume"
     )
     error.status = 128 + stop.received
     return error
