@@ -55,14 +55,14 @@ def main() -> int:
         print(result_line(arguments.checkpoint.stem, test_checkpoint(arguments.checkpoint, options)))
         return 0
     failures = 0
-    for folder in find_runs(arguments.results_dir, arguments.model):
+    for name, folder in find_runs(arguments.results_dir, arguments.model).items():
         try:
-            print(result_line(folder.name, test_run(folder, options)), flush=True)
+            print(result_line(name, test_run(folder, options)), flush=True)
         except UserError as error:
             if arguments.model:
                 raise
             failures += 1
-            print(f"error: {folder.name}: {error}", file=sys.stderr)
+            print(f"error: {name}: {error}", file=sys.stderr)
     return 1 if failures else 0
 
 

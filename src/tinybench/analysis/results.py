@@ -1,5 +1,6 @@
 """What runs left in results/, read back."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,64 @@ from tinybench.runtime.files import read_json
 # What every history.json holds: lists with a value an epoch, and what is known of the run.
 CURVES = ("train_loss", "train_acc", "val_loss", "val_acc", "lr")
 ABOUT = ("config", "dataset", "best_epoch")
+# What the test results of each kind of weights have in their names.
+WEIGHTS = {"best": "", "last": "_last", "ema": "_ema"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResults:
+    """The files of one run, read back.
+
+    Attributes:
+        name: of its folder below results_dir.
+        plan, recipe, seed: of a run of src/compare.py; a run of its own has no plan, and its name for a recipe.
+        history: history.json.
+        tests: test_results.json by the weights tested ("best", "last", "ema"); empty before testing.
+        measurements: measurements.json; empty unless src/compare.py finished the run.
+    """
+
+    name: str
+    folder: Path
+    plan: str
+    recipe: str
+    seed: int
+    history: dict[str, Any]
+    tests: dict[str, dict[str, Any]]
+    measurements: dict[str, Any]
+
+
+def load_runs(results_dir: Path, plan: str = "") -> list[RunResults]:
+    """Every run with at least one epoch below `results_dir`, or below that plan's folder, in the order of their names.
+
+    Raises:
+        UserError: a file is damaged.
+    """
+    runs = []
+    for path in sorted((results_dir / plan).rglob("history.json")):
+        folder = path.parent
+        name = folder.relative_to(results_dir).as_posix()
+        parts = name.split("/")
+        in_plan = len(parts) == 3 and parts[2].startswith("seed")
+        history = read_history(results_dir, name)
+        tests = {
+            weights: read_json(file)
+            for weights, file in ((kind, folder / f"test_results{suffix}.json") for kind, suffix in WEIGHTS.items())
+            if file.exists()
+        }
+        measured = folder / "measurements.json"
+        runs.append(
+            RunResults(
+                name=name,
+                folder=folder,
+                plan=parts[0] if in_plan else "",
+                recipe=parts[1] if in_plan else name,
+                seed=history["config"]["seed"],
+                history=history,
+                tests=tests,
+                measurements=read_json(measured) if measured.exists() else {},
+            )
+        )
+    return runs
 
 
 def read_history(results_dir: Path, run: str) -> dict[str, Any]:

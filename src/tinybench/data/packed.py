@@ -7,11 +7,9 @@ is written last: without it, the folder is unfinished.
 import functools
 import hashlib
 import math
-import multiprocessing
 import os
 import shutil
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
@@ -28,6 +26,7 @@ from tinybench.data.decode import NamedSource
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UserError
 from tinybench.runtime.files import atomic_path, read_json, write_json
+from tinybench.runtime.processes import end_with_parent
 
 Split = Literal["train", "test"]
 Item = TypeVar("Item")
@@ -119,7 +118,7 @@ def _map(function: Callable[[Item], Result], items: Iterator[Item], parallel: bo
     pending: deque[Future[Result]] = deque()
     workers = os.cpu_count() or 1
     try:
-        with ProcessPoolExecutor(workers, initializer=_follow_parent) as pool:
+        with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
             for item in items:
                 pending.append(pool.submit(function, item))
                 if len(pending) > 2 * workers:
@@ -130,17 +129,9 @@ def _map(function: Callable[[Item], Result], items: Iterator[Item], parallel: bo
         raise UserError("a process that decoded images was killed, perhaps for lack of memory; run it again") from error
 
 
-def _follow_parent() -> None:
-    """A worker leaves Ctrl-C to its parent, and ends when the parent was killed; otherwise it would wait for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to answer
+    end_with_parent()
 
 
 def write_metadata(

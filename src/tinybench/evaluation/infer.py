@@ -62,16 +62,16 @@ def find_checkpoint(results_dir: Path, model: str = "") -> Path:
         UsageError: there is no such run, or none at all.
     """
     if model:
-        return find_runs(results_dir, model)[0] / "best_model.pth"
+        return find_runs(results_dir, model)[model] / "best_model.pth"
     accuracies: dict[Path, float] = {}
-    for path in sorted(results_dir.glob("*/best_model.pth")):
+    for folder in find_runs(results_dir).values():
         try:
-            history: dict[str, Any] = read_json(path.with_name("history.json"))
-            accuracies[path] = max([*history["val_acc"], *history.get("ema_val_acc", [])])
+            history: dict[str, Any] = read_json(folder / "history.json")
+            accuracies[folder / "best_model.pth"] = max([*history["val_acc"], *history.get("ema_val_acc", [])])
         except (UserError, KeyError, ValueError, TypeError):
             continue  # a run without a readable history may still be asked for by name
     if not accuracies:
-        raise UsageError(f"no trained run in {results_dir}; train one: python src/train.py --model resnet")
+        raise UsageError(f"no run in {results_dir} has a readable history.json; name one with --model")
     return max(accuracies, key=lambda path: accuracies[path])
 
 

@@ -162,20 +162,21 @@ def write_predictions(path: Path, logits: Tensor, images: ImageSet) -> None:
         temporary.write_bytes(content.getvalue())
 
 
-def find_runs(results_dir: Path, model: str = "") -> list[Path]:
-    """The folder of one run, or of every trained run.
+def find_runs(results_dir: Path, model: str = "") -> dict[str, Path]:
+    """The folder of one run, or of every trained run at any depth below `results_dir`, by the run's name.
 
     Raises:
         UsageError: there is none; the message lists those that are there.
     """
-    trained = sorted(path.parent for path in results_dir.glob("*/best_model.pth"))
+    folders = sorted(path.parent for path in results_dir.rglob("best_model.pth"))
+    trained = {folder.relative_to(results_dir).as_posix(): folder for folder in folders}
     if not trained:
         raise UsageError(f"no trained run in {results_dir}; train one: python src/train.py --model {model or 'resnet'}")
     if not model:
         return trained
-    if results_dir / model not in trained:
-        raise UsageError(f"no trained run {model!r} in {results_dir}; there are: {', '.join(f.name for f in trained)}")
-    return [results_dir / model]
+    if model not in trained:
+        raise UsageError(f"no trained run {model!r} in {results_dir}; there are: {', '.join(trained)}")
+    return {model: trained[model]}
 
 
 def result_line(name: str, results: dict[str, Any]) -> str:

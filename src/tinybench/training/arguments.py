@@ -17,7 +17,7 @@ class TrainArguments:
     recipe: str = ""
     """Entry of config.py to start from (default: the one of --model)."""
     run_name: str = ""
-    """Folder of the run under results_dir (default: the recipe's name; the checkpoint's folder with --resume PATH)."""
+    """Folder of the run below results_dir (default: the recipe's name; the checkpoint's folder with --resume PATH)."""
     resume: tuple[Path, ...] | None = None
     """Go on with this run from its last checkpoint, or from the one given."""
     overwrite: bool = False
@@ -59,10 +59,10 @@ def parse_arguments(description: str | None) -> TrainArguments:
     """
     first = _first_look()
     name = first.recipe or get_model_info(first.model or Recipe.model).recipe
-    given = first.resume[0].resolve().parent.name if first.resume else ""
+    given = _run_of(first.resume[0], first.results_dir) if first.resume else ""
     run_name = first.run_name or given or name
-    if Path(run_name).name != run_name:
-        raise UsageError(f"run_name {run_name!r} must be the name of a folder, without separators")
+    if Path(run_name).is_absolute() or ".." in Path(run_name).parts or Path(run_name) == Path():
+        raise UsageError(f"run_name {run_name!r} must name a folder below results_dir")
     checkpoint = _checkpoint(first.resume, first.results_dir / run_name)
     settings = _saved_recipe(checkpoint) if checkpoint else get_recipe(name)
     arguments = cli.parse(TrainArguments, description, default=TrainArguments(settings=settings))
@@ -84,6 +84,12 @@ def _first_look() -> argparse.Namespace:
         return parser.parse_known_args()[0]
     except argparse.ArgumentError as error:
         raise UsageError(str(error)) from error
+
+
+def _run_of(checkpoint: Path, results_dir: Path) -> str:
+    """The run that a checkpoint belongs to; one from elsewhere goes on in a folder of its own folder's name."""
+    folder, root = checkpoint.resolve().parent, results_dir.resolve()
+    return folder.relative_to(root).as_posix() if root in folder.parents else folder.name
 
 
 def _saved_recipe(checkpoint: Path) -> Recipe:

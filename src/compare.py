@@ -1,0 +1,116 @@
+"""Train, test and measure many networks with many seeds: `python src/compare.py --models all --seeds 3`.
+
+A field of a recipe given as a flag holds for every run; the defaults shown here are not used, those of config.py are.
+The same command goes on where the last one ended: finished runs are never repeated.
+"""
+
+import dataclasses
+import functools
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tinybench import cli
+from tinybench.analysis.comparison import describe, write_comparison
+from tinybench.comparison.execute import Place
+from tinybench.comparison.executors import Executor, run_here, run_on_ray
+from tinybench.comparison.plan import Plan, read_plan
+from tinybench.comparison.runner import carry_out, show_plan, status_line
+from tinybench.comparison.status import status_of
+from tinybench.errors import UsageError
+from tinybench.recipe import Device, Recipe
+
+
+class Overrides(Recipe):
+    """Fields of Recipe as they stand on the command line; whether they fit a recipe shows when they are put into it."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
+@dataclass(kw_only=True)
+class Arguments:
+    overrides: Overrides = field(default_factory=Overrides)
+    plan: Path | None = None
+    """TOML file with name, models, seeds, [overrides] and [overrides_for.RECIPE]; flags go before it."""
+    name: str = Plan.name
+    """Name of the plan, and of its folder under results_dir."""
+    models: tuple[str, ...] = Plan.models
+    """Networks or entries of config.py; all stands for every network of the registry."""
+    seeds: int = 3
+    """How many runs of each, with seeds from 0."""
+    only: tuple[str, ...] = ()
+    """Carry out only the runs whose name has one of these in it, such as resnet or seed0."""
+    dry_run: bool = False
+    """Show the plan with its estimated time, and do nothing."""
+    status: bool = False
+    """Show where every run stands, and do nothing."""
+    executor: Literal["here", "ray"] = "here"
+    """One run after the other on this machine, or as many at a time as a Ray cluster has room for."""
+    ray_address: str | None = None
+    """Address of the Ray cluster (default: RAY_ADDRESS, or a new one on this machine)."""
+    cpus_per_run: float = 1
+    """CPUs that a run takes on the Ray cluster."""
+    gpus_per_run: float = 0
+    """GPUs that a run takes on the Ray cluster; 0.25 lets four runs share one."""
+    data_dir: Path = Path("data")
+    """Where the data sets are."""
+    results_dir: Path = Path("results")
+    """Where the folders of the runs are."""
+    device: Device = "auto"
+    """auto takes CUDA, then MPS, then the CPU."""
+    debug: bool = False
+    """Show the whole traceback of an error."""
+
+
+def main() -> int:
+    arguments = cli.parse(Arguments, __doc__)
+    place = Place(data_dir=arguments.data_dir, results_dir=arguments.results_dir, device=arguments.device)
+    plan = make_plan(arguments)
+    runs = [run for run in plan.runs() if not arguments.only or any(part in run.name for part in arguments.only)]
+    if not runs:
+        raise UsageError(f"--only {' '.join(arguments.only)}: the plan has no such run")
+    statuses = {run.name: status_of(run, place.results_dir) for run in runs}
+    if arguments.status:
+        for run in runs:
+            print(status_line(run, statuses[run.name]))
+        return 0
+    execute = choose_executor(arguments)
+    left = [run for run in runs if statuses[run.name].state not in ("finished", "running")]
+    show_plan(plan.name, left, statuses, place)
+    if arguments.dry_run:
+        return 0
+    failures = carry_out(left, statuses, place, execute)
+    table = write_comparison(place.results_dir)
+    print(describe(table[table["plan"] == plan.name]))
+    return 1 if failures else 0
+
+
+def make_plan(arguments: Arguments) -> Plan:
+    """The plan of the file, if there is one, with what the flags say."""
+    plan = read_plan(arguments.plan) if arguments.plan else Plan()
+    flags = {name: getattr(arguments, name) for name in ("name", "models", "seeds") if is_given(name)}
+    fields = [spec.name for spec in dataclasses.fields(Recipe) if is_given(spec.name)]
+    overrides = plan.overrides | {name: getattr(arguments.overrides, name) for name in fields}
+    return dataclasses.replace(plan, **flags, overrides=overrides)
+
+
+def is_given(name: str) -> bool:
+    """Whether a flag stands on the command line, whatever its value."""
+    words = [word.split("=")[0] for word in sys.argv[1:]]
+    return f"--{name}" in words or f"--no_{name}" in words
+
+
+def choose_executor(arguments: Arguments) -> Executor:
+    if arguments.executor == "ray":
+        return functools.partial(
+            run_on_ray, address=arguments.ray_address, cpus=arguments.cpus_per_run, gpus=arguments.gpus_per_run
+        )
+    if given := [name for name in ("ray_address", "cpus_per_run", "gpus_per_run") if is_given(name)]:
+        raise UsageError(f"--{given[0]} goes with --executor ray")
+    return run_here
+
+
+if __name__ == "__main__":
+    cli.run(main)

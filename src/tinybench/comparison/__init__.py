@@ -1,0 +1,1 @@
+"""Many runs under one protocol: a plan, where its runs stand, and what carries them out."""

@@ -1,0 +1,69 @@
+"""How long a run will take: from an earlier run of its kind on this machine, else from one timed step."""
+
+import time
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from tinybench.comparison.execute import Place
+from tinybench.comparison.plan import Run
+from tinybench.errors import UserError
+from tinybench.models import build_model
+from tinybench.recipe import Recipe
+from tinybench.runtime.device import autocast, describe_environment, memory_format, pick_device, synchronize
+from tinybench.runtime.files import read_json
+from tinybench.training.checkpoint import network_options
+from tinybench.training.setup import load_images
+
+# Fields that decide how long an image takes.
+KIND = ("model", "model_options", "image_size", "batch_size", "precision", "channels_last", "compile")
+TIMED_IMAGES = 16
+VALIDATION_SHARE = 1 / 3  # forward only, where training goes forward and twice as much backward
+
+
+def epoch_seconds(run: Run, place: Place) -> float:
+    """Seconds of one epoch with its validation.
+
+    Raises:
+        UserError: the data are not there, or the recipe does not fit them.
+    """
+    train_images, val_images = load_images(run.recipe, place.data_dir)
+    images = len(train_images) + VALIDATION_SHARE * len(val_images)
+    known = _known_seconds_per_image(run.recipe, place)
+    return images * (known or _timed_seconds_per_image(run.recipe, train_images.num_classes, place))
+
+
+def _known_seconds_per_image(recipe: Recipe, place: Place) -> float | None:
+    here = describe_environment(pick_device(place.device))
+    newest: dict[float, Path] = {path.stat().st_mtime: path for path in place.results_dir.rglob("history.json")}
+    for _, path in sorted(newest.items(), reverse=True):
+        try:
+            history = read_json(path)
+            config, machine, data = history["config"], history["environment"], history["dataset"]
+            same_machine = all(machine[key] == here[key] for key in ("device", "device_name", "threads"))
+            if same_machine and all(config[key] == getattr(recipe, key) for key in KIND):
+                images = data["train_images"] + VALIDATION_SHARE * data["val_images"]
+                return history["epoch_seconds"][-1] / images
+        except (UserError, KeyError, IndexError, TypeError):
+            continue  # unfinished or damaged: it says nothing of time
+    return None
+
+
+def _timed_seconds_per_image(recipe: Recipe, num_classes: int, place: Place) -> float:
+    device = pick_device(place.device)
+    count = min(TIMED_IMAGES, recipe.batch_size)
+    model = build_model(recipe.model, num_classes=num_classes, image_size=recipe.image_size, **network_options(recipe))
+    layout = memory_format(recipe.channels_last)
+    model = model.to(device).to(memory_format=layout)
+    images = torch.rand(count, 3, recipe.image_size, recipe.image_size, device=device).to(memory_format=layout)
+    labels = torch.arange(count, device=device) % num_classes
+    started = 0.0
+    for _ in range(2):  # the first step warms up
+        synchronize(device)
+        started = time.perf_counter()
+        with autocast(device, recipe.precision):
+            loss = F.cross_entropy(model(images).float(), labels)
+        loss.backward()
+        synchronize(device)
+    return (time.perf_counter() - started) / count

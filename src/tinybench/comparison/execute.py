@@ -1,0 +1,88 @@
+"""Carry out one run of a plan: train it or go on, test it, measure it."""
+
+import contextlib
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinybench.comparison.plan import Run
+from tinybench.comparison.status import ERROR, MEASUREMENTS, epochs_done
+from tinybench.errors import UserError
+from tinybench.evaluation.measure import count_flops, measure_inference
+from tinybench.evaluation.testing import TestOptions, Weights, test_run
+from tinybench.recipe import Device, RunOptions
+from tinybench.runtime.device import memory_format, pick_device
+from tinybench.runtime.files import write_json, write_text
+from tinybench.training.checkpoint import load_network, read_checkpoint
+from tinybench.training.trainer import Stopped, train
+
+LOG = "log.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the runs of a plan read and write, and what they compute on."""
+
+    data_dir: Path = Path("data")
+    results_dir: Path = Path("results")
+    device: Device = "auto"
+
+
+def execute(run: Run, place: Place) -> None:
+    """Do what is left of a run. Its folder then holds history, test results of every kind of weights, measurements.
+
+    Raises:
+        UserError: as training and testing do.
+    """
+    options = RunOptions(run_name=run.name, data_dir=place.data_dir, results_dir=place.results_dir, device=place.device)
+    if epochs_done(run, place.results_dir) < run.recipe.epochs:
+        last = options.folder / "last.pth"
+        train(run.recipe, options, resume=last if last.exists() else None)
+    device = pick_device(place.device)
+    kinds: tuple[Weights, ...] = ("best", "last", "ema") if run.recipe.ema_decay else ("best", "last")
+    for weights in kinds:
+        test_run(
+            options.folder,
+            TestOptions(device=device, data_dir=place.data_dir, weights=weights, precision=run.recipe.precision),
+        )
+    model = load_network(read_checkpoint(options.folder / "best_model.pth")).to(device)
+    measurements = {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "flops": count_flops(model, run.recipe.image_size),
+        "inference": measure_inference(
+            model.to(memory_format=memory_format(run.recipe.channels_last)),
+            image_size=run.recipe.image_size,
+            batch_size=run.recipe.batch_size,
+            precision=run.recipe.precision,
+            channels_last=run.recipe.channels_last,
+        ),
+    }
+    write_json(options.folder / MEASUREMENTS, measurements)
+
+
+def execute_logged(run: Run, place: Place) -> str | None:
+    """Carry out a run, printing into its log.txt; the reason is returned, and kept in error.txt, if it fails.
+
+    Raises:
+        Stopped: a signal ended it; it can be resumed.
+    """
+    folder = place.results_dir / run.name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ERROR).unlink(missing_ok=True)
+    with (
+        (folder / LOG).open("a", encoding="utf-8") as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        try:
+            execute(run, place)
+        except Stopped as error:
+            print(error)
+            raise
+        except Exception as error:  # whatever went wrong here, the other runs go on
+            traceback.print_exc()
+            reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            reason = reason.splitlines()[0]
+            write_text(folder / ERROR, reason + "\n")
+            return reason
+    return None

@@ -1,0 +1,118 @@
+"""A plan: recipes times seeds, and the recipe of every run."""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tinybench.errors import UsageError
+from tinybench.models import get_model_info, list_models
+from tinybench.recipe import Recipe, get_recipe
+
+ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One network to train, test and measure.
+
+    Attributes:
+        name: of its folder below results_dir: <plan>/<recipe>/seed<k>.
+        recipe_name: the entry of config.py that it started from.
+        recipe: with all overrides, and with the seed.
+    """
+
+    name: str
+    recipe_name: str
+    recipe: Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is compared, as a user states it; a TOML file has the same keys.
+
+    Attributes:
+        name: of the folder below results_dir.
+        models: networks or entries of config.py; "all" stands for the networks of the registry.
+        seeds: how many, counted from 0, or which.
+        overrides: fields of every recipe that differ from config.py.
+        overrides_for: further ones, by the name of the recipe.
+    """
+
+    name: str = "comparison"
+    models: tuple[str, ...] = (ALL,)
+    seeds: int | tuple[int, ...] = 3
+    overrides: dict[str, Any] = field(default_factory=dict)
+    overrides_for: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def runs(self) -> list[Run]:
+        """All runs; the first seed of every recipe comes first, so that a plan cut short still compares them all.
+
+        Raises:
+            UsageError: an unknown recipe or field, a seed twice, or values that do not fit each other.
+        """
+        if Path(self.name).name != self.name:
+            raise UsageError(f"the plan's name {self.name!r} must be the name of a folder, without separators")
+        names = [entry for name in self.models for entry in (_registry() if name == ALL else [name])]
+        names = list(dict.fromkeys(names))  # "all" may stand beside further recipes
+        if unused := sorted(self.overrides_for.keys() - set(names)):
+            raise UsageError(
+                f"overrides for {', '.join(unused)}, which the plan does not run; it runs {', '.join(names)}"
+            )
+        seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
+        if not names or not seeds or len(set(seeds)) < len(seeds):
+            raise UsageError(f"a plan needs at least one model and one seed, and no seed twice; seeds: {self.seeds}")
+        recipes = {name: self._recipe(name) for name in names}
+        return [
+            Run(
+                name=f"{self.name}/{name}/seed{seed}",
+                recipe_name=name,
+                recipe=dataclasses.replace(recipes[name], seed=seed),
+            )
+            for seed in seeds
+            for name in names
+        ]
+
+    def _recipe(self, name: str) -> Recipe:
+        changes = {**self.overrides, **self.overrides_for.get(name, {})}
+        if unknown := sorted(changes.keys() - {spec.name for spec in dataclasses.fields(Recipe)}):
+            raise UsageError(f"a recipe has no field {', '.join(unknown)}")
+        if "seed" in changes:
+            raise UsageError("a plan counts its seeds itself; state them as seeds")
+        try:
+            return dataclasses.replace(get_recipe(name), **changes)
+        except UsageError as error:
+            raise UsageError(f"{name}: {error}") from error
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan from a TOML file.
+
+    Raises:
+        UsageError: the file is missing or no TOML, or has a key that a plan has not.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no TOML: {error}") from error
+    kinds: dict[str, Any] = {
+        "name": str,
+        "models": list,
+        "seeds": (int, list),
+        "overrides": dict,
+        "overrides_for": dict,
+    }
+    for key, value in values.items():
+        if key not in kinds:
+            raise UsageError(f"{path}: a plan has no {key!r}; it has {', '.join(kinds)}")
+        if not isinstance(value, kinds[key]):
+            raise UsageError(f"{path}: {key} cannot be {value!r}")
+    lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+    return Plan(**{**values, **lists})
+
+
+def _registry() -> list[str]:
+    return [get_model_info(name).recipe for name in list_models()]

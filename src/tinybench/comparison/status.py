@@ -1,0 +1,91 @@
+"""How far a run is, told from its files."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+
+from tinybench.comparison.plan import Run
+from tinybench.errors import UsageError, UserError
+from tinybench.runtime.files import read_json
+from tinybench.training.checkpoint import FREE_ON_RESUME
+
+State = Literal["waiting", "running", "interrupted", "failed", "trained", "finished"]
+
+ERROR = "error.txt"  # why the last attempt failed
+MEASUREMENTS = "measurements.json"  # written last: with it, a run is finished
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands.
+
+    Attributes:
+        epochs: how many are done.
+        note: why it failed, or the best validation accuracy so far.
+    """
+
+    state: State
+    epochs: int
+    note: str = ""
+
+
+def status_of(run: Run, results_dir: Path) -> Status:
+    """Where a run stands.
+
+    Raises:
+        UsageError: its folder holds a run of another recipe.
+    """
+    folder = results_dir / run.name
+    history = _history(folder)
+    check_same_recipe(run, folder, history)
+    epochs = len(history.get("train_loss", ()))
+    note = f"validation {max(history['val_acc']):.2f} %" if epochs else ""
+    if _is_locked(folder):
+        return Status("running", epochs, note)
+    if (folder / ERROR).exists():
+        return Status("failed", epochs, (folder / ERROR).read_text(encoding="utf-8").strip())
+    if epochs < run.recipe.epochs:
+        return Status("interrupted" if (folder / "last.pth").exists() else "waiting", epochs, note)
+    return Status("finished" if (folder / MEASUREMENTS).exists() else "trained", epochs, note)
+
+
+def epochs_done(run: Run, results_dir: Path) -> int:
+    return len(_history(results_dir / run.name).get("train_loss", ()))
+
+
+def check_same_recipe(run: Run, folder: Path, history: dict[str, Any]) -> None:
+    """Refuse to take a run of another recipe for this one.
+
+    Raises:
+        UsageError: naming the first field that differs.
+    """
+    former = history.get("config", {})
+    for spec in dataclasses.fields(run.recipe):
+        now = getattr(run.recipe, spec.name)
+        if spec.name in former and former[spec.name] != now and spec.name not in FREE_ON_RESUME:
+            raise UsageError(
+                f"{folder} holds a run with {spec.name} {former[spec.name]}, not {now}; "
+                "give the plan another --name, or delete that folder"
+            )
+
+
+def _history(folder: Path) -> dict[str, Any]:
+    try:
+        return read_json(folder / "history.json")
+    except UserError:
+        return {}  # no epoch is done yet
+
+
+def _is_locked(folder: Path) -> bool:
+    if not (folder / ".lock").exists():
+        return False
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        return True
+    lock.release()
+    return False

@@ -1,0 +1,311 @@
+"""Plans, what becomes of their runs, and the table they end in."""
+
+import functools
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from tinybench.analysis.comparison import comparison_table, describe, write_comparison
+from tinybench.analysis.results import load_runs
+from tinybench.comparison import executors, runner, status
+from tinybench.comparison.execute import Place, execute, execute_logged
+from tinybench.comparison.plan import Plan, read_plan
+from tinybench.errors import UsageError
+from tinybench.evaluation import measure
+from tinybench.models import list_models
+from tinybench.runtime.files import write_json
+
+SMALL = {
+    "dataset": "demo", "classes": 3, "images_per_class": 20, "image_size": 32, "epochs": 2, "warmup_epochs": 0,
+    "batch_size": 16, "save_every": 0,
+}  # fmt: skip
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def short_measurements(monkeypatch):
+    monkeypatch.setattr(measure, "SECONDS", 0.05)
+
+
+@pytest.fixture
+def place(tmp_path, demo_data):
+    return Place(data_dir=demo_data, results_dir=tmp_path / "results", device="cpu")
+
+
+def small_plan(**changes):
+    return Plan(**{"name": "small", "models": ("alexnet",), "seeds": 1, "overrides": SMALL} | changes)
+
+
+# ---- plans
+
+
+def test_a_plan_is_models_times_seeds_with_overrides():
+    runs = small_plan(
+        models=("all", "resnet"), seeds=2, overrides=SMALL | {"lr": 0.5}, overrides_for={"vit": {"lr": 0.25}}
+    ).runs()
+    assert [run.name for run in runs[:7]] == [*(f"small/{name}/seed0" for name in list_models()), "small/alexnet/seed1"]
+    assert len(runs) == 12
+    assert {run.recipe.lr for run in runs if run.recipe_name == "vit"} == {0.25}
+    assert {run.recipe.lr for run in runs if run.recipe_name != "vit"} == {0.5}
+    assert [run.recipe.seed for run in runs if run.recipe_name == "vgg"] == [0, 1]
+    assert runs[0].recipe.dropout == 0.5  # of config.py's recipe
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"models": ("lenet",)}, "unknown recipe 'lenet'; known: alexnet"),
+        ({"models": ()}, "at least one model"),
+        ({"seeds": 0}, "at least one model and one seed"),
+        ({"seeds": (1, 1)}, "no seed twice"),
+        ({"overrides": {"learning_rate": 1}}, "no field learning_rate"),
+        ({"overrides": {"epochs": -1}}, "alexnet: epochs must be positive"),
+        ({"overrides": {"seed": 1}}, "counts its seeds itself"),
+        ({"overrides_for": {"vit": {}}}, "overrides for vit, which the plan does not run"),
+        ({"name": "a/b"}, "without separators"),
+    ],
+)
+def test_wrong_plans_are_one_line(changes, named):
+    with pytest.raises(UsageError, match=named):
+        small_plan(**changes).runs()
+
+
+def test_a_plan_from_a_file(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        'name = "subset"\nmodels = ["resnet", "vit"]\nseeds = [3, 5]\n'
+        "[overrides]\nepochs = 7\nwarmup_epochs = 1\n[overrides_for.vit]\nmodel_options = {patch_size = 16}\n"
+    )
+    runs = read_plan(path).runs()
+    assert [run.name for run in runs] == [f"subset/{name}/seed{seed}" for seed in (3, 5) for name in ("resnet", "vit")]
+    assert [run.recipe.epochs for run in runs] == [7] * 4
+    assert [run.recipe.model_options for run in runs[:2]] == [{}, {"patch_size": 16}]
+    for content, named in (("models = 1", "models cannot be 1"), ("model = []", "no 'model'"), ("=", "no TOML")):
+        path.write_text(content)
+        with pytest.raises(UsageError, match=named):
+            read_plan(path)
+    with pytest.raises(UsageError, match=r"cannot read .*none\.toml"):
+        read_plan(tmp_path / "none.toml")
+
+
+# ---- runs
+
+
+def test_a_run_leaves_everything_and_is_never_repeated(place):
+    (run,) = small_plan(overrides=SMALL | {"ema_decay": 0.9}).runs()
+    assert status.status_of(run, place.results_dir).state == "waiting"
+    assert execute_logged(run, place) is None
+    folder = place.results_dir / run.name
+    assert {path.name for path in folder.iterdir()} >= {
+        "history.json", "best_model.pth", "test_results.json", "test_results_last.json", "test_results_ema.json",
+        "predictions.npz", "measurements.json", "log.txt",
+    }  # fmt: skip
+    found = status.status_of(run, place.results_dir)
+    assert (found.state, found.epochs) == ("finished", 2)
+    with pytest.raises(UsageError, match=r"holds a run with lr 0\.02, not 0\.5; give the plan another --name"):
+        status.status_of(small_plan(overrides=SMALL | {"ema_decay": 0.9, "lr": 0.5}).runs()[0], place.results_dir)
+
+
+def test_a_run_that_was_tested_only_in_part_is_not_trained_again(place):
+    (run,) = small_plan().runs()
+    execute(run, place)
+    folder = place.results_dir / run.name
+    before = (folder / "history.json").read_bytes(), (folder / "best_model.pth").read_bytes()
+    (folder / "measurements.json").unlink()
+    assert status.status_of(run, place.results_dir).state == "trained"
+    execute(run, place)
+    assert before == ((folder / "history.json").read_bytes(), (folder / "best_model.pth").read_bytes())
+    assert status.status_of(run, place.results_dir).state == "finished"
+
+
+def test_a_failing_run_is_reported_and_the_others_go_on(place, capsys):
+    # A ViT cannot cut 32 pixels into patches of 7; the recipe itself cannot know that.
+    runs = small_plan(models=("vit", "alexnet"), overrides_for={"vit": {"model_options": {"patch_size": 7}}}).runs()
+    statuses = {run.name: status.status_of(run, place.results_dir) for run in runs}
+
+    def execute_all(runs, place, watch):
+        return ((run, execute_logged(run, place)) for run in runs)
+
+    failed = runner.carry_out(runs, statuses, place, execute_all)
+    assert [run.recipe_name for run in failed] == ["vit"]
+    assert "patch" in capsys.readouterr().out
+    found = status.status_of(runs[0], place.results_dir)
+    assert found.state == "failed"
+    assert "patch" in found.note
+    assert status.status_of(runs[1], place.results_dir).state == "finished"
+
+
+def command(*arguments, place):
+    words = [f"--{name}={value}" for name, value in SMALL.items()]
+    folders = ["--data_dir", place.data_dir, "--results_dir", place.results_dir, "--device", "cpu"]
+    return [sys.executable, str(ROOT / "src" / "compare.py"), *map(str, (*arguments, *words, *folders))]
+
+
+def test_the_command_is_stopped_and_goes_on_to_the_same_weights(place, tmp_path):
+    arguments = command("--name", "small", "--models", "alexnet", "--seeds", "1", place=place)
+    run = functools.partial(subprocess.run, capture_output=True, text=True)
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    history = place.results_dir / "small" / "alexnet" / "seed0" / "history.json"
+    wait_for(history.exists)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    shown = run([*arguments, "--status"])
+    # One epoch takes a second: by the time the signal arrives, the second one may be over.
+    if process.returncode:
+        assert process.returncode == 128 + signal.SIGINT
+        assert errors.strip().splitlines()[-1].endswith("the same command goes on")
+        assert "seed0" in shown.stdout
+    done = run(arguments)
+    assert done.returncode == 0, done.stderr
+    assert "no interval from one seed" in done.stdout
+    again = run(arguments)
+    assert "0 of 1 runs are left" in again.stdout
+
+    reference = Place(data_dir=place.data_dir, results_dir=tmp_path / "reference", device="cpu")
+    execute(small_plan().runs()[0], reference)
+    weights = [
+        torch.load(folder / "small" / "alexnet" / "seed0" / "best_model.pth", weights_only=True)["state_dict"]
+        for folder in (place.results_dir, reference.results_dir)
+    ]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[1])
+
+
+def wait_for(condition, seconds=120):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--models", "lenet"), "unknown recipe"),
+        (("--only", "vgg", "--models", "alexnet"), "no such run"),
+        (("--gpus_per_run", "1"), "goes with --executor ray"),
+        (("--seeds", "many"), "seeds"),
+    ],
+)
+def test_wrong_commands_are_one_line(arguments, named, place):
+    done = subprocess.run(command(*arguments, place=place), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_dry_run_shows_the_plan_and_does_nothing(place):
+    arguments = command("--dry_run", "--models", "alexnet", "resnet", "--seeds", "2", place=place)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert "4 of 4 runs are left" in done.stdout
+    assert "one after the other on this machine: about" in done.stdout
+    assert not place.results_dir.exists()
+
+
+# ---- Ray
+
+
+def test_a_ray_cluster_loses_a_worker_and_ends_with_every_result(place):
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    source = str(ROOT / "src")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    runs = small_plan(seeds=3, overrides=SMALL | {"epochs": 4}).runs()
+    try:
+        ray.init(
+            address=cluster.address,
+            log_to_driver=False,
+            runtime_env={"env_vars": {"PYTHONPATH": source, "OMP_NUM_THREADS": "1"}},
+        )
+
+        def lose_a_node():
+            wait_for(lambda: any(place.results_dir.rglob("history.json")))
+            cluster.remove_node(nodes[0], allow_graceful=False)
+
+        threading.Thread(target=lose_a_node, daemon=True).start()
+        ended = executors.run_on_ray(runs, place, lambda run: None, address=cluster.address)
+        outcomes = {run.name: reason for run, reason in ended}
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert outcomes == {run.name: None for run in runs}
+    assert all(status.status_of(run, place.results_dir).state == "finished" for run in runs)
+
+
+# ---- costs
+
+
+def test_flops_of_a_network_counted_by_hand():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Flatten(), nn.Linear(8 * 16 * 16, 10))
+    assert measure.count_flops(model, 16) == 2 * (16 * 16 * 8 * 3 * 9 + 8 * 16 * 16 * 10)
+
+
+def test_attention_counts_too():
+    from tinybench.models import build_model
+
+    model = build_model("vit", num_classes=10)
+    tokens, dim, depth = 65, 384, 12
+    dense = tokens * (4 * dim * dim + 2 * 4 * dim * dim)
+    attention = 2 * tokens * tokens * dim
+    expected = 2 * depth * (dense + attention)
+    assert measure.count_flops(model, 64) == pytest.approx(expected, rel=0.03)  # patches and head come on top
+
+
+# ---- the table
+
+
+def make_run(results_dir, name, accuracy, seed, **weights):
+    folder = results_dir / name
+    folder.mkdir(parents=True)
+    config = {"model": "resnet", "epochs": 2, "image_size": 64, "seed": seed, "precision": "fp32"}
+    write_json(
+        folder / "history.json",
+        {
+            "train_loss": [1.0, 0.5], "train_acc": [10.0, 20.0], "val_loss": [1.0, 0.9], "val_acc": [10.0, 12.0],
+            "lr": [0.1, 0.0], "images_per_second": [10.0, 20.0], "epoch_seconds": [1800.0, 1800.0], "config": config,
+            "environment": {"device": "cpu", "device_name": "a processor"}, "best_epoch": 2,
+            "dataset": {"name": "demo", "classes": 10, "train_images": 100}, "peak_memory_mb": 100.0 + seed,
+            "total_training_time_seconds": 3600.0,
+        },
+    )  # fmt: skip
+    for suffix, value in {"": accuracy, **weights}.items():
+        results = {"test_acc": value, "test_top5_acc": 90.0, "nll": 1.0, "ece": 0.1, "val_acc": 12.0}
+        write_json(folder / f"test_results{suffix}.json", results)
+    inference = {"latency_ms": 5.0, "images_per_second": 100.0}
+    write_json(folder / "measurements.json", {"parameters": 2_000_000, "flops": 4 * 10**9, "inference": inference})
+
+
+def test_the_table_is_a_row_a_model_with_means_over_seeds(tmp_path):
+    for seed, accuracy in enumerate((40.0, 50.0, 60.0)):
+        make_run(tmp_path, f"plan/resnet/seed{seed}", accuracy, seed, _last=accuracy - 10)
+    make_run(tmp_path, "plan/vgg/seed0", 70.0, 0)
+    make_run(tmp_path, "alone", 99.0, 0)
+    table = write_comparison(tmp_path)
+    assert table["recipe"].tolist() == ["vgg", "resnet"]
+    row = table.iloc[1]
+    assert (row["test_acc_mean"], row["last_acc_mean"], row["seeds"]) == (50, 40, 3)
+    # Student's t with two degrees of freedom: 4.3027 standard errors of 10 / sqrt(3).
+    assert row["test_acc_high"] - 50 == pytest.approx(4.302653 * 10 / 3**0.5, rel=1e-5)
+    assert pd.isna(table.iloc[0]["test_acc_low"])
+    assert pd.isna(row["ema_acc_mean"])
+    assert (row["acc_per_hour"], row["acc_per_million_parameters"], row["acc_per_gflop"]) == (50, 25, 12.5)
+    assert row["peak_memory_mb"] == 102
+    assert "no interval from one seed" in describe(table)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "model_comparison.csv"), table, check_dtype=False, rtol=1e-5)
+
+
+def test_runs_that_are_not_finished_are_left_out(tmp_path):
+    make_run(tmp_path, "plan/resnet/seed0", 40.0, 0)
+    (tmp_path / "plan" / "resnet" / "seed0" / "measurements.json").unlink()
+    table = comparison_table(load_runs(tmp_path))
+    assert table.empty
+    assert "no run of the plan is finished" in describe(table)
