@@ -70,7 +70,7 @@ def execute_logged(run: Run, place: Place) -> str | None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ERROR).unlink(missing_ok=True)
     with (
-        (folder / LOG).open("a", encoding="utf-8") as log,
+        (folder / LOG).open("a", encoding="utf-8", buffering=1) as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):

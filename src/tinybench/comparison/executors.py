@@ -8,8 +8,10 @@ import contextlib
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import tinybench
 from tinybench.comparison.execute import Place, execute_logged
 from tinybench.comparison.plan import Run
 from tinybench.errors import UsageError
@@ -86,8 +88,9 @@ def run_on_ray(
         import ray
     except ImportError as error:
         raise UsageError("--executor ray needs a package: pip install 'ray[default]'") from error
-    if not ray.is_initialized():
-        ray.init(address=address, log_to_driver=False, logging_level="warning")
+    # The nodes need the packages of requirements.txt; our own one travels with the job.
+    ours = {"py_modules": [str(Path(tinybench.__file__).parent)]}
+    ray.init(address=address, runtime_env=ours, log_to_driver=False, logging_level="warning")
     have = ray.cluster_resources()
     if cpus > have.get("CPU", 0) or gpus > have.get("GPU", 0):
         raise UsageError(
