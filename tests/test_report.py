@@ -146,7 +146,7 @@ def test_runs_of_different_protocols_are_never_in_one_group(tmp_path):
 def test_lines_of_model_comparison_are_taken_as_they_stand(tmp_path):
     write_run(tmp_path / "plan" / "resnet" / "seed0", accuracy=50.0)
     write_run(tmp_path / "plan" / "vgg" / "seed0", "vgg", accuracy=40.0)
-    text = 'recipe,model,test_acc_mean,flops,note\nresnet,resnet,50.10,1000000,"a, b"\ngone,vit,30,,\n'
+    text = 'recipe,model,test_acc_mean,seeds,note\nresnet,resnet,50.10,3,"a, b"\ngone,vit,30,,\n'
     (tmp_path / "plan" / "model_comparison.csv").write_text(text)
     (tmp_path / "model_comparison.csv").write_text(text)  # the same lines again: not shown twice
     measured, unknown = collect(tmp_path)["groups"]
@@ -156,6 +156,7 @@ def test_lines_of_model_comparison_are_taken_as_they_stand(tmp_path):
     assert measured["rows"][1]["cells"]["test_acc_mean"] == "40.0"  # no line: made from the run
     assert [row["label"] for row in unknown["rows"]] == ["gone"]
     assert "protocol is unknown" in unknown["notices"][0]
+    assert any("out of date" in notice and "resnet" in notice for notice in measured["notices"])  # three seeds, one run
 
 
 def test_class_results_by_hand():
