@@ -1,0 +1,89 @@
+"""One page with all results that opens from disk without a network: data, style and script are written into it."""
+
+import base64
+import datetime
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from tinybench.analysis.report.records import group_record
+from tinybench.analysis.report.rows import make_groups, read_table
+from tinybench.analysis.report.runs import read_runs
+from tinybench.errors import UsageError, UserError
+from tinybench.runtime.files import write_text
+
+HERE = Path(__file__).parent
+SCRIPTS = ("charts.js", "report.js")
+
+
+def build_report(results_dir: Path, output: Path, plan: str = "") -> dict[str, Any]:
+    """Write the report on every run below `results_dir`, or below results_dir/plan, and return what it shows.
+
+    Raises:
+        UsageError: there is no such plan, or no run.
+        UserError: the page cannot be written.
+    """
+    content = collect(results_dir, plan)
+    write_text(output, render(content))
+    return content
+
+
+def collect(results_dir: Path, plan: str = "") -> dict[str, Any]:
+    """All that the page shows, as plain JSON values; `build_report` says what it raises."""
+    folder = results_dir / plan
+    if not folder.is_dir():
+        raise UsageError(f"{folder} does not exist; --results_dir and --plan name the folder that holds the runs")
+    runs, problems = read_runs(folder, results_dir)
+    tables = {}
+    for path in sorted([*folder.glob("model_comparison.csv"), *folder.glob("*/model_comparison.csv")]):
+        try:
+            lines = read_table(path)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        tables[path.parent] = [line for line in lines if line.get("recipe")]
+        if len(tables[path.parent]) < len(lines):
+            problems.append(f"{path} has lines without a recipe; they are left out")
+    groups = make_groups(runs, tables)
+    if not groups:
+        hint = problems[0] if problems else "train one: python src/train.py --model resnet"
+        raise UsageError(f"no run in {folder}; {hint}")
+    published = results_dir / "published.csv"
+    return {
+        "plan": plan,
+        "built": datetime.date.today().isoformat(),
+        "groups": [group_record(group) for group in groups],
+        "problems": problems,
+        "published": read_table(published) if published.exists() else [],
+    }
+
+
+def render(content: dict[str, Any]) -> str:
+    """The page: page.html with style, scripts and data put in.
+
+    A policy in its head lets it run nothing but its own script and load nothing at all.
+    """
+    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    style = (HERE / "style.css").read_text(encoding="utf-8")
+    parts = {
+        "data": _embedded(content),
+        "script": script,
+        "script_hash": _policy_hash(script),
+        "style": style,
+        "style_hash": _policy_hash(style),
+    }
+    # In one pass, so that no text that is put in can be taken for a place to fill.
+    page = (HERE / "page.html").read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], page)
+
+
+def _embedded(content: dict[str, Any]) -> str:
+    """JSON that can stand in a script element: no name of a class or a run can end the element or open another."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return re.sub("[<>&\u2028\u2029]", lambda sign: f"\\u{ord(sign[0]):04x}", text)
+
+
+def _policy_hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,0 +1,593 @@
+// The report: one state, and a function for each section that draws it from the embedded data.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const $ = (id) => document.getElementById(id);
+
+// What is drawn at first: more lines than that cannot be told apart.
+const FIRST_MODELS = 8;
+const FIRST_CLASSES = 20;
+const FIRST_PAIRS = 20;
+
+const state = {
+  group: data.groups[0],
+  rows: [], // of the group, best first
+  selected: new Set(),
+  view: "accuracy",
+  sort: { key: "test_acc_mean", direction: "descending" },
+  cost: "",
+  measure: "val_acc",
+  time: "epochs",
+  classOrder: "hardest",
+  classFilter: "",
+  allClasses: false,
+  openClasses: new Set(),
+  detail: "family",
+};
+
+// ---- columns of the leaderboard: best says which end is better; views is where a column stands beside "all"
+
+const COLUMNS = {
+  test_acc_mean: { title: "Top-1", unit: "%", best: "high", format: fixed(2), views: "accuracy cost", about: "Test images whose class the network puts first; the mean over seeds, below it the 95 % interval where there are two seeds or more." },
+  test_top5_acc_mean: { title: "Top-5", unit: "%", best: "high", format: fixed(2), views: "accuracy", about: "Test images whose class is among the network's first five." },
+  val_acc: { title: "Validation", unit: "top-1, %", best: "high", format: fixed(2), views: "accuracy", about: "Top-1 on the held-out training images at the best epoch. The epoch was chosen on it, so it flatters a little." },
+  nll_mean: { title: "NLL", unit: "nats", best: "low", format: fixed(3), views: "accuracy", about: "Mean negative log-likelihood of the right class; it punishes confident mistakes." },
+  ece_mean: { title: "ECE", unit: "", best: "low", format: fixed(3), views: "accuracy", about: "Expected calibration error: how far confidence and accuracy lie apart; 0 is perfect." },
+  seeds: { title: "Seeds", unit: "", best: "high", format: fixed(0), views: "accuracy cost", about: "Trainings from different random numbers that the means are taken over." },
+  epochs: { title: "Epochs", unit: "", best: "low", format: fixed(0), views: "accuracy cost", about: "Passes over the training images." },
+  parameters: { title: "Parameters", unit: "", best: "low", format: large, views: "cost", about: "Trained numbers in the network." },
+  flops: { title: "FLOPs", unit: "an image", best: "low", format: large, views: "cost", about: "Floating-point operations for one image, forward." },
+  training_seconds_mean: { title: "Training", unit: "time", best: "low", format: duration, views: "cost", about: "Wall-clock time of the whole training, validation included." },
+  images_per_second_train: { title: "Training", unit: "images/s", best: "high", format: speed, views: "cost", about: "Speed of training." },
+  images_per_second_infer: { title: "Inference", unit: "images/s", best: "high", format: speed, views: "cost", about: "Speed of predicting in batches." },
+  latency_ms: { title: "Latency", unit: "ms", best: "low", format: significant(3), views: "cost", about: "Time to predict one single image." },
+  peak_memory_mb: { title: "Memory", unit: "peak, MB", best: "low", format: fixed(0), views: "cost", about: "Largest memory in use while training." },
+  acc_per_hour: { title: "Top-1", unit: "% an hour", best: "high", format: significant(3), views: "cost", about: "Test accuracy divided by the hours of training." },
+  acc_per_million_parameters: { title: "Top-1", unit: "% a million parameters", best: "high", format: significant(3), views: "cost", about: "Test accuracy divided by the parameters in millions." },
+  acc_per_gflop: { title: "Top-1", unit: "% a GFLOP", best: "high", format: significant(3), views: "cost", about: "Test accuracy divided by the operations for one image, in billions." },
+  device: { title: "Device", text: true, views: "cost", about: "Where it was trained." },
+  precision: { title: "Precision", text: true, views: "cost", about: "Arithmetic of convolutions and matrix products." },
+  model: { title: "Network", text: true, views: "", about: "The architecture; several recipes may train the same one." },
+};
+const LABEL = { title: "Model", text: true };
+
+const words = (name) => name.replaceAll("_", " ").replace(/ mean$/, "");
+const column = (key) => (key === "label" ? LABEL : COLUMNS[key] ?? { title: words(key), unit: "", best: "high", format: significant(4), views: "" });
+
+/** A cell as a number; null where it is empty or text. */
+function number(row, key) {
+  if (key === "val_acc") return row.val_acc;
+  const cell = row.cells[key];
+  return cell === undefined || cell.trim() === "" || !Number.isFinite(Number(cell)) ? null : Number(cell);
+}
+const accuracy = (row) => number(row, "test_acc_mean") ?? row.val_acc;
+const chosen = () => state.rows.filter((row) => state.selected.has(row));
+
+const empty = (...text) => h("p", { class: "empty" }, ...text.map((part) => (typeof part === "string" ? withCode(part) : part)));
+/** Text in which commands are set as code. */
+const withCode = (text) => text.split(/(python src\/\S+(?: --\S+)*)/).map((part, i) => (i % 2 ? h("code", {}, part) : part));
+const NONE_SELECTED = "No model is selected; choose some in the bar at the top of the page.";
+
+function options(select, entries, value) {
+  select.replaceChildren(...entries.map(([key, title]) => h("option", { value: key }, title)));
+  select.value = value;
+}
+
+function segments(fieldset, entries, value, change) {
+  fieldset.append(...entries.map(([key, title]) => h("label", {},
+    h("input", { type: "radio", name: fieldset.id, value: key, checked: key === value, onchange: () => change(key) }), h("span", {}, title))));
+}
+
+// ---- head
+
+function drawHead() {
+  const { group, rows } = state;
+  const runs = rows.flatMap((row) => row.runs);
+  const count = `${rows.length} ${rows.length === 1 ? "model" : "models"}`;
+  $("title").textContent = group.train_images ? `${count} on ${group.dataset}` : `${count} in ${group.dataset}`;
+  document.title = `${$("title").textContent} · tinybench`;
+  const images = [["training", group.train_images], ["validation", group.val_images], ["test", group.test_images]].filter(([, n]) => n);
+  $("protocol").textContent = [
+    group.class_count && `${group.class_count} classes`,
+    images.length && `${new Intl.ListFormat("en").format(images.map(([name, n]) => `${n.toLocaleString("en")} ${name}`))} images`,
+    group.image_size && `${group.image_size} × ${group.image_size} pixels`,
+    group.epochs.length && `${[...new Set([group.epochs[0], group.epochs.at(-1)])].join(" to ")} epochs`,
+    group.fingerprint && `data ${group.fingerprint}`,
+    data.plan && `plan ${data.plan}`,
+  ].filter(Boolean).join(" · ");
+
+  const tested = rows.filter((row) => number(row, "test_acc_mean") !== null);
+  const best = (tested.length ? tested : rows)[0];
+  const devices = [...new Set(runs.map((run) => run.environment.device_name ?? run.environment.device).filter(Boolean))];
+  const facts = [
+    [tested.length ? "Best top-1 on test" : "Best top-1 on validation", shown(accuracy(best), percent), best.label],
+    ["Models", rows.length, `${tested.length} tested`],
+    ["Runs", runs.length, `${runs.filter((run) => run.test).length} tested`],
+    ["Training time", shown(runs.reduce((sum, run) => sum + (run.seconds ?? 0), 0), duration), "all runs together"],
+    ["Device", devices.length > 1 ? devices.length : devices[0] ?? MISSING, devices.length > 1 ? "kinds of device" : runs[0]?.environment.device ?? ""],
+  ];
+  $("facts").replaceChildren(...facts.map(([title, value, note]) => h("div", {}, h("dt", {}, title), h("dd", {}, value, h("small", {}, note)))));
+}
+
+function drawChips() {
+  $("chips").replaceChildren(...state.rows.map((row) => h("button", {
+    type: "button",
+    "aria-pressed": String(state.selected.has(row)),
+    onclick() {
+      state.selected.has(row) ? state.selected.delete(row) : state.selected.add(row);
+      drawSelection();
+    },
+  }, swatch(row), row.label)));
+}
+
+function drawSelection() {
+  [...$("chips").children].forEach((chip, i) => chip.setAttribute("aria-pressed", String(state.selected.has(state.rows[i]))));
+  drawCost();
+  drawCurves();
+  drawClasses();
+  drawRobustness();
+}
+
+// ---- leaderboard
+
+function columnsInView() {
+  const known = Object.keys(COLUMNS).filter((key) => state.rows.some((row) => number(row, key) !== null || (column(key).text && row.cells[key])));
+  if (state.view !== "all") return known.filter((key) => COLUMNS[key].views.split(" ").includes(state.view));
+  const others = state.group.columns.filter((key) => !(key in COLUMNS) && key !== "recipe" && !/_(low|high)$/.test(key));
+  return [...known, ...others];
+}
+
+function sortedRows() {
+  const { key, direction } = state.sort;
+  const sign = direction === "ascending" ? 1 : -1;
+  const value = (row) => (column(key).text ? (key === "label" ? row.label : row.cells[key]) || null : number(row, key) ?? (key in COLUMNS ? null : row.cells[key] || null));
+  return [...state.rows].sort((a, b) => {
+    const [x, y] = [value(a), value(b)];
+    if (x === null || y === null) return (x === null) - (y === null); // what is missing stays below, whichever way
+    return sign * (typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y), "en", { numeric: true }));
+  });
+}
+
+function sortBy(key) {
+  const { text, best } = column(key);
+  const first = text || best === "low" ? "ascending" : "descending";
+  const other = first === "ascending" ? "descending" : "ascending";
+  state.sort = { key, direction: state.sort.key === key && state.sort.direction === first ? other : first };
+  drawSorted();
+}
+
+function drawBoard() {
+  const keys = ["label", ...columnsInView()];
+  if (!keys.includes(state.sort.key)) state.sort = { key: "test_acc_mean", direction: "descending" };
+  const interval = state.view === "accuracy" && intervalScale();
+  const heads = keys.map((key) => h("th", { scope: "col", "data-key": key },
+    h("button", { type: "button", onclick: () => sortBy(key) },
+      h("span", { class: "arrow", "aria-hidden": "true" }), column(key).title, column(key).unit && h("span", { class: "unit" }, column(key).unit))));
+  if (interval) heads.splice(1 + keys.slice(1).indexOf("test_acc_mean") + 1, 0, h("th", { scope: "col", class: "plain" }, interval.head()));
+  $("board").replaceChildren(
+    h("caption", { class: "sr" }, "The models with their measurements; the buttons in the first row sort."),
+    h("thead", {}, h("tr", {}, heads)), h("tbody"));
+  drawSorted();
+}
+
+/** The order alone: the buttons stay, so that the one that was pressed keeps the focus. */
+function drawSorted() {
+  for (const head of $("board").querySelectorAll("th[data-key]")) {
+    const active = head.dataset.key === state.sort.key;
+    active ? head.setAttribute("aria-sort", state.sort.direction) : head.removeAttribute("aria-sort");
+    head.querySelector(".arrow").textContent = active ? (state.sort.direction === "ascending" ? "↑" : "↓") : "";
+  }
+  const keys = columnsInView();
+  const interval = state.view === "accuracy" && intervalScale();
+  $("board").tBodies[0].replaceChildren(...sortedRows().map((row, i) => h("tr", {},
+    h("th", { scope: "row" }, h("span", { class: "rank" }, i + 1), swatch(row), " ", row.label),
+    keys.flatMap((key) => [cell(row, key), interval && key === "test_acc_mean" && h("td", {}, interval.draw(row))]))));
+}
+
+function cell(row, key) {
+  const { text, format } = column(key);
+  const value = number(row, key);
+  if (text || (value === null && row.cells[key])) return h("td", { class: "text" }, row.cells[key] || MISSING);
+  if (value === null) return h("td", { class: "missing" }, key === "test_acc_mean" ? "not tested" : MISSING);
+  const base = key.replace(/_mean$/, "");
+  const [low, high] = [number(row, `${base}_low`), number(row, `${base}_high`)];
+  const interval = low !== null && high !== null ? `${format(low)} – ${format(high)}` : key === "test_acc_mean" && "one seed: no interval";
+  return h("td", {}, format(value), interval && h("small", {}, interval));
+}
+
+/** Accuracies and their intervals on one common scale; null where nothing was tested. */
+function intervalScale() {
+  const values = state.rows.flatMap((row) => ["mean", "low", "high"].map((end) => number(row, `test_acc_${end}`))).filter((value) => value !== null);
+  if (!values.length) return null;
+  const [low, high] = extent(values, 0.12);
+  const domain = [Math.max(0, low), Math.min(100, high)];
+  const x = linear(domain, [8, 212]);
+  const marks = ticks(...domain, 3);
+  const frame = (height, ...children) => h("svg", { viewBox: `0 0 220 ${height}`, style: { width: "220px" }, "aria-hidden": "true" }, children);
+  return {
+    head: () => [h("span", { class: "sr" }, "Top-1 drawn with its interval"), frame(16, marks.map((value) => h("text", { x: x(value), y: 12, "text-anchor": "middle" }, value)))],
+    draw(row) {
+      const [at, from, to] = ["mean", "low", "high"].map((end) => number(row, `test_acc_${end}`));
+      return frame(22, marks.map((value) => h("line", { class: "grid", x1: x(value), x2: x(value), y1: -15, y2: 37 })),
+        from !== null && to !== null && h("line", { x1: x(Math.max(domain[0], from)), x2: x(Math.min(domain[1], to)), y1: 11, y2: 11, stroke: row.color, "stroke-width": 3, "stroke-linecap": "round", opacity: 0.55 }),
+        at !== null && mark(row, x(at), 11, 4.5));
+    },
+  };
+}
+
+function drawNotices() {
+  const lines = [...state.group.notices, ...data.problems];
+  $("notices").hidden = !lines.length;
+  $("notices").querySelector("ul").replaceChildren(...lines.map((line) => h("li", {}, withCode(line))));
+  $("glossary").replaceChildren(...Object.values(COLUMNS).flatMap(({ title, unit, about }) => [h("dt", {}, unit ? `${title}, ${unit}` : title), h("dd", {}, about)]));
+}
+
+/** The rows of this protocol in the order shown, with the columns of model_comparison.csv and its very cells. */
+function csvText() {
+  const quote = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const { columns } = state.group;
+  const lines = [columns, ...sortedRows().map((row) => columns.map((key) => row.cells[key] ?? ""))];
+  return lines.map((line) => line.map(quote).join(",") + "\n").join("");
+}
+
+function download() {
+  const address = URL.createObjectURL(new Blob([csvText()], { type: "text/csv" }));
+  h("a", { href: address, download: "model_comparison.csv" }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}
+
+// ---- accuracy against cost
+
+const COSTS = ["parameters", "flops", "training_seconds_mean", "latency_ms", "peak_memory_mb"];
+
+function drawCost() {
+  const point = (row) => ({ row, x: number(row, state.cost), y: accuracy(row), low: number(row, "test_acc_low"), high: number(row, "test_acc_high") });
+  const tested = chosen().filter((row) => number(row, "test_acc_mean") !== null);
+  const points = (tested.length ? tested : chosen()).map(point).filter(({ x, y }) => x > 0 && y !== null);
+  $("cost-chart").redraw?.disconnect();
+  if (!points.length) return $("cost-chart").replaceChildren(empty(chosen().length ? "Nothing is known of both accuracy and cost of these models." : NONE_SELECTED));
+  const { title, unit, format } = column(state.cost);
+  const yTitle = tested.length ? "Top-1 on test, %" : "Top-1 on validation, %";
+  // The Pareto front: going to higher cost, every model that is more accurate than all cheaper ones.
+  const front = [...points].sort((a, b) => a.x - b.x || b.y - a.y).filter(({ y }, i, sorted) => sorted.slice(0, i).every((other) => other.y < y));
+  scatter($("cost-chart"), {
+    label: `${yTitle} against ${costTitle(state.cost)}: ${points.map(({ row, x, y }) => `${row.label} ${percent(y)}, ${format(x)}`).join("; ")}`,
+    points, front, x: { title: [title, unit].filter(Boolean).join(", "), format }, y: { title: yTitle, format: percent, tick: significant(4) },
+  });
+}
+
+const costTitle = (key) => ({ training_seconds_mean: "Training time", peak_memory_mb: "Peak memory" })[key] ?? COLUMNS[key].title;
+
+// ---- training curves
+
+const MEASURES = {
+  val_acc: { title: "validation accuracy", unit: "%", best: "high", format: percent },
+  val_top5_acc: { title: "validation top-5 accuracy", unit: "%", best: "high", format: percent },
+  ema_val_acc: { title: "validation accuracy, averaged weights", unit: "%", best: "high", format: percent },
+  val_loss: { title: "validation loss", unit: "nats", best: "low", format: fixed(3) },
+  train_acc: { title: "training accuracy", unit: "%", best: "high", format: percent },
+  train_loss: { title: "training loss", unit: "nats", best: "low", format: fixed(3) },
+  lr: { title: "learning rate", unit: "", best: "high", format: significant(3) },
+};
+
+/** [[x, value], …] of a run; x is the epoch, or the hours or minutes since the start. */
+function curve(run, measure, unit) {
+  let seconds = 0;
+  return (run.curves[measure] ?? []).map((value, i) => {
+    seconds += run.curves.epoch_seconds?.[i] ?? NaN;
+    return [unit ? seconds / unit : i + 1, value];
+  }).filter(([x, value]) => value !== null && Number.isFinite(x));
+}
+
+function drawCurves() {
+  const { title, unit, best, format } = MEASURES[state.measure] ?? {};
+  const rows = chosen().filter((row) => row.runs.some((run) => run.curves[state.measure]?.length));
+  const longest = Math.max(...rows.flatMap((row) => row.runs.map((run) => run.seconds ?? 0)));
+  const [clock, name] = longest > 7200 ? [3600, "hours"] : [60, "minutes"];
+  const perTime = state.time === "time";
+  const series = rows.map((row) => {
+    const seeds = row.runs.map((run) => curve(run, state.measure, perTime && clock)).filter((points) => points.length);
+    // The mean over seeds, as far as all of them have come.
+    const length = seeds.length && Math.min(...seeds.map((points) => points.length));
+    const points = Array.from({ length }, (_, i) => [0, 1].map((axis) => mean(seeds.map((seed) => seed[i][axis]))));
+    return { ...row, points, ghosts: seeds.length > 1 ? seeds : [] };
+  }).filter(({ points }) => points.length);
+  const seeds = series.some(({ ghosts }) => ghosts.length);
+  $("curves-lead").textContent = `${seeds ? "A strong line is the mean over a model's seeds, the thin lines are the seeds. " : ""}${
+    state.measure.startsWith("train") ? "Training images are augmented, and mixed where the recipe says so, so training can look worse than validation. " : ""
+  }Move over the chart, or focus it and use the arrow keys, to read values.`;
+  $("curves-chart").redraw?.disconnect();
+  if (!series.length) return $("curves-chart").replaceChildren(empty(chosen().length ? "The selected models have no such curve." : NONE_SELECTED));
+  lineChart($("curves-chart"), {
+    label: `${title} by ${perTime ? `${name} of training` : "epoch"}`, series, height: 400, names: true,
+    x: perTime ? { title: `${name} of training`, format: significant(3) } : { title: "epoch", format: fixed(0), whole: true },
+    y: { title: [title, unit].filter(Boolean).join(", "), best, format, tick: significant(3) },
+    position: perTime ? (value) => `after ${significant(3)(value)} ${name}` : (value) => `epoch ${value}`,
+  });
+}
+
+// ---- class by class
+
+const CLASS_ORDERS = { hardest: "hardest first", easiest: "easiest first", disagreement: "largest disagreement", name: "by name" };
+
+function drawClasses() {
+  const rows = chosen().filter((row) => row.classes);
+  const list = $("class-list");
+  $("class-axis").replaceChildren();
+  $("class-empty").replaceChildren();
+  if (!rows.length) {
+    list.replaceChildren();
+    $("more-classes").hidden = true;
+    return $("class-empty").replaceChildren(empty(!chosen().length ? NONE_SELECTED : "None of these models has test results by class. Test with: python src/test.py"));
+  }
+  const wanted = state.classFilter.trim().toLowerCase();
+  const classes = state.group.class_list.map(([id, name], index) => {
+    const values = rows.map((row) => row.classes.accuracy[index]).filter((value) => value !== null);
+    return { id, name, index, mean: mean(values), spread: values.length ? Math.max(...values) - Math.min(...values) : 0 };
+  }).filter(({ id, name }) => `${name} ${id}`.toLowerCase().includes(wanted));
+  const orders = {
+    hardest: (a, b) => (a.mean ?? 101) - (b.mean ?? 101),
+    easiest: (a, b) => (b.mean ?? -1) - (a.mean ?? -1),
+    disagreement: (a, b) => b.spread - a.spread,
+    name: (a, b) => a.name.localeCompare(b.name, "en"),
+  };
+  classes.sort(orders[state.classOrder]);
+  const visible = state.allClasses ? classes : classes.slice(0, FIRST_CLASSES);
+  if (visible.length) $("class-axis").replaceChildren(h("span"), h("span", { class: "strip ticks" }, [0, 25, 50, 75, 100].map((value) => at(value, `${value}`))), h("span", { class: "mean" }, "mean"));
+  else $("class-empty").replaceChildren(empty(`No class has “${state.classFilter.trim()}” in its name or id.`));
+  list.replaceChildren(...visible.map((entry) => classItem(entry, rows)));
+  $("more-classes").hidden = classes.length <= FIRST_CLASSES;
+  $("more-classes").textContent = state.allClasses ? `Show ${FIRST_CLASSES} only` : `Show all ${classes.length} classes`;
+  $("class-status").textContent = `${classes.length} classes`;
+}
+
+/** Something at a percentage of a strip's width. */
+const at = (value, ...children) => h("i", { style: { left: `${value}%` } }, ...children);
+
+function classItem({ id, name, index, mean }, rows) {
+  const detail = h("div", { class: "class-detail", id: `class-${index}`, hidden: !state.openClasses.has(index) });
+  const fill = () => detail.hidden || detail.replaceChildren(classTable(id, index, rows));
+  const button = h("button", {
+    type: "button", class: "class-row", "aria-expanded": String(!detail.hidden), "aria-controls": detail.id,
+    onclick() {
+      detail.hidden = !detail.hidden;
+      detail.hidden ? state.openClasses.delete(index) : state.openClasses.add(index);
+      button.setAttribute("aria-expanded", String(!detail.hidden));
+      fill();
+    },
+  },
+  h("span", { class: "class-name" }, name),
+  h("span", { class: "strip", "aria-hidden": "true" }, rows.map((row) => row.classes.accuracy[index] !== null && at(row.classes.accuracy[index], h("svg", { viewBox: "0 0 14 14" }, mark(row, 7, 7, 5))))),
+  h("span", { class: "value" }, shown(mean, (value) => `${fixed(0)(value)} %`)));
+  fill();
+  return h("li", {}, button, detail);
+}
+
+function classTable(id, index, rows) {
+  const classes = state.group.class_list;
+  const line = (row) => h("tr", {},
+    h("th", { scope: "row" }, swatch(row), " ", row.label),
+    h("td", {}, meter(row.classes.accuracy[index])),
+    h("td", { class: "text" }, row.classes.mistakes[index].map(([other, share]) => `${classes[other][1]} ${fixed(0)(share)} %`).join(", ") || "no mistake"));
+  return h("div", {}, h("p", { class: "id" }, id), h("table", {},
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Model"), h("th", { scope: "col" }, "Accuracy"), h("th", { scope: "col", class: "text" }, "Most often taken for"))),
+    h("tbody", {}, [...rows].sort((a, b) => (b.classes.accuracy[index] ?? -1) - (a.classes.accuracy[index] ?? -1)).map(line))));
+}
+
+const meter = (value) => h("span", { class: "meter" }, h("i", {}, h("i", { style: { width: `${value ?? 0}%` } })), h("span", {}, shown(value, (share) => `${fixed(0)(share)} %`)));
+
+// ---- confusion pairs
+
+function drawConfusions() {
+  const rows = state.rows.filter((row) => row.classes);
+  const row = rows[$("confusion-model").value];
+  $("confusion-model").disabled = !row;
+  if (!row) return $("confusion-pairs").replaceChildren(empty("No model here has test results by class. Test with: python src/test.py"));
+  const names = state.group.class_list.map(([, name]) => name);
+  $("confusion-pairs").replaceChildren(row.classes.pairs.length ? h("ol", { class: "pairs" }, row.classes.pairs.slice(0, FIRST_PAIRS).map(([truth, predicted, count, images]) => h("li", {},
+    h("span", {}, h("b", {}, names[truth]), h("span", { class: "arrow", "aria-hidden": "true" }, "→"), h("span", { class: "sr" }, " taken for "), names[predicted]),
+    h("span", {}, meter((100 * count) / images), h("small", {}, `${count} of ${images}`))))) : empty("This model made no mistake."));
+}
+
+// ---- robustness
+
+const KINDS = { corruptions: "severity", attacks: "radius", occlusion: "size" };
+
+/** Curves by name, {kind, family, name, x, accuracy}, of one row: all, or the mean of each family of corruptions. */
+function robustnessCurves(row) {
+  const { curves } = row.robustness;
+  if (state.detail === "each") return curves;
+  const families = Map.groupBy(curves.filter(({ kind }) => kind === "corruptions"), ({ family }) => family);
+  const means = [...families].map(([family, members]) => {
+    const x = members[0].x.filter((value) => members.every((member) => member.x.includes(value)));
+    return { kind: "corruptions", family, name: family, x, accuracy: x.map((value) => mean(members.map((member) => member.accuracy[member.x.indexOf(value)]))), count: members.length };
+  });
+  return [...means, ...curves.filter(({ kind }) => kind !== "corruptions")];
+}
+
+function drawRobustness() {
+  const rows = chosen().filter((row) => row.robustness);
+  const host = $("robustness-charts");
+  host.querySelectorAll(".plot").forEach((plot) => plot.parentElement.redraw?.disconnect());
+  $("robustness-numbers").hidden = !rows.length;
+  if (!rows.length) {
+    const measured = state.rows.some((row) => row.robustness);
+    return host.replaceChildren(empty(!chosen().length ? NONE_SELECTED : measured ? "The selected models were not measured." : "Robustness was not measured in these runs. Measure it with: python src/test.py --robustness"));
+  }
+  const panels = new Map();
+  for (const row of rows)
+    for (const { kind, name, x, accuracy, count } of robustnessCurves(row)) {
+      const panel = panels.get(`${kind} ${name}`) ?? { kind, name, count, series: [] };
+      const points = x.map((value, i) => [value, accuracy[i]]);
+      if (row.robustness.clean !== null && x[0] > 0) points.unshift([0, row.robustness.clean]);
+      if (points.length) panel.series.push({ ...row, points });
+      panels.set(`${kind} ${name}`, panel);
+    }
+  // One vertical scale for all, so that the panels can be compared.
+  const highest = Math.max(...[...panels.values()].flatMap(({ series }) => series.flatMap(({ points }) => points.map(([, value]) => value))));
+  host.replaceChildren(...[...panels.values()].filter(({ series }) => series.length).map(({ kind, name, count, series }) => {
+    const chart = h("div");
+    const panel = h("div", { class: "panel" }, h("h3", {}, words(name), count > 1 && h("small", {}, ` mean of ${count}`)), chart);
+    requestAnimationFrame(() => lineChart(chart, {
+      label: `accuracy by ${KINDS[kind]}, ${words(name)}`, series, height: 190,
+      x: { title: KINDS[kind], format: significant(3), stops: true }, y: { best: "high", domain: [0, highest * 1.05], format: percent, tick: significant(3) },
+    }));
+    return panel;
+  }));
+  drawRobustnessNumbers(rows);
+}
+
+function drawRobustnessNumbers(rows) {
+  const names = [...new Set(rows.flatMap((row) => row.robustness.curves.map(({ kind, name }) => `${kind}\n${name}`)))];
+  const numbers = [...new Set(rows.flatMap((row) => Object.keys(row.robustness.numbers)))];
+  const line = (title, values, format) => h("tr", {}, h("th", { scope: "row" }, title), values.map((value) => h("td", {}, shown(value, format))));
+  $("robustness-numbers").querySelector("div").replaceChildren(h("table", {},
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Mean accuracy over the curve"), rows.map((row) => h("th", { scope: "col" }, row.label)))),
+    h("tbody", {},
+      line("undisturbed", rows.map((row) => row.robustness.clean), percent),
+      names.map((key) => {
+        const [kind, name] = key.split("\n");
+        return line(words(name), rows.map((row) => mean(row.robustness.curves.find((found) => found.kind === kind && found.name === name)?.accuracy ?? [])), percent);
+      }),
+      numbers.map((name) => line(words(name), rows.map((row) => row.robustness.numbers[name]), significant(4))))));
+}
+
+// ---- runs
+
+const plain = (value) => (value === null || value === undefined ? MISSING : typeof value === "object" ? JSON.stringify(value).replace(/^(\{\}|\[\])$/, "none") : String(value));
+
+/** Fields of the recipe that are not the same in all runs of the group; seeds differ by design. */
+function differingFields(runs) {
+  const names = new Set(runs.flatMap((run) => Object.keys(run.config)));
+  return [...names].filter((name) => name !== "seed" && new Set(runs.map((run) => plain(run.config[name]))).size > 1);
+}
+
+function drawRuns() {
+  const rows = state.rows.filter((row) => row.runs.length);
+  const runs = rows.flatMap((row) => row.runs);
+  const differing = differingFields(runs);
+  $("differences").replaceChildren(...(rows.length > 1 && differing.length ? [
+    h("h3", {}, "Where the recipes differ"),
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Where the recipes differ" }, h("table", {},
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Setting"), rows.map((row) => h("th", { scope: "col" }, row.label)))),
+      h("tbody", {}, differing.map((name) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, name)),
+        rows.map((row) => h("td", {}, [...new Set(row.runs.map((run) => plain(run.config[name])))].join(", ")))))))),
+  ] : []));
+  if (!rows.length) return $("run-list").replaceChildren(empty("The runs of these rows are not here."));
+  $("run-list").replaceChildren(...rows.flatMap((row) => row.runs.map((run) => runItem(row, run, new Set(differing)))));
+}
+
+function runItem(row, run, differing) {
+  const flat = (object, prefix = "") => Object.entries(object ?? {}).flatMap(([name, value]) =>
+    (value && typeof value === "object" && !Array.isArray(value) ? flat(value, `${prefix}${name} `) : [[prefix + name, value]]));
+  const block = (title, entries) => h("div", {}, h("h3", {}, title), h("dl", {},
+    entries.map(([name, value]) => [h("dt", {}, words(name)), h("dd", {}, plain(value))])));
+  // A recipe's fields are flags of the command line: they keep the names that one types there.
+  const recipe = h("div", {}, h("h3", {}, "Recipe"), h("dl", {}, Object.entries(run.config).map(([name, value]) => [
+    h("dt", { class: "flag" }, name), h("dd", { class: differing.has(name) && "differs" }, plain(value))])));
+  return h("details", { class: "run" },
+    h("summary", {},
+      h("b", {}, swatch(row), run.name),
+      h("span", {}, run.test ? `test ${percent(run.test.test_acc)}` : "not tested"),
+      h("span", {}, `validation ${shown(run.val_acc, percent)} at epoch ${run.best_epoch}`),
+      h("span", {}, run.planned && run.planned !== run.epochs ? `${run.epochs} of ${run.planned} epochs` : `${run.epochs} epochs`),
+      h("span", {}, shown(run.seconds, duration))),
+    h("div", { class: "run-body" },
+      recipe,
+      h("div", { class: "stack" },
+        block("Machine", Object.entries(run.environment)),
+        block("Data", Object.entries(run.dataset)),
+        block("Training", [...Object.entries(run.measured), ["best_epoch", run.best_epoch], ["training_seconds", run.seconds]])),
+      block("Test", run.test ? flat(run.test) : [["test", "not tested yet"]])));
+}
+
+// ---- published by others
+
+function drawPublished() {
+  const rows = data.published;
+  if (!rows.length) return;
+  $("published").hidden = $("published-link").hidden = false;
+  const classes = state.group.class_count;
+  $("published-lead").textContent = `What others report for these networks on Tiny ImageNet with all 200 classes. Their set-ups differ, and many chose the epoch on the very images they report: they set the scene and are no part of the ranking.${
+    classes && classes !== 200 ? ` The models above know ${classes} classes, so the numbers cannot be compared at all.` : ""}`;
+  const link = (text) => (/^https?:\/\/\S+$/.test(text) ? h("a", { href: text, rel: "noopener noreferrer" }, text) : text);
+  const time = ({ hours, hardware }) => [hours && `${hours} h`, hardware].filter(Boolean).join(" on ");
+  const columns = [["Top-1, %", "top1"], ["Top-5, %", "top5"], ["Epochs", "epochs"], ["Parameters, M", "parameters_millions"], ["Epoch chosen on", "epoch_chosen_on", "text"], ["Pretraining", "pretraining", "text"]];
+  $("published-table").replaceChildren(
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Network, set-up and source"), columns.map(([title, , kind]) => h("th", { scope: "col", class: kind }, title)))),
+    h("tbody", {}, rows.map((row) => h("tr", {},
+      h("th", { scope: "row" }, row.network, h("small", {}, [row.set_up, time(row)].filter(Boolean).join("; ")), h("small", {}, link(row.source ?? ""))),
+      columns.map(([, name, kind]) => h("td", { class: kind }, row[name] || MISSING))))));
+}
+
+// ---- theme
+
+const THEMES = { auto: "as the system", light: "light", dark: "dark" };
+
+function setTheme(theme) {
+  theme === "auto" ? delete document.documentElement.dataset.theme : (document.documentElement.dataset.theme = theme);
+  $("theme").textContent = { auto: "◐ Auto", light: "○ Light", dark: "● Dark" }[theme];
+  $("theme").setAttribute("aria-label", `Theme: ${THEMES[theme]}. Change it`);
+  try { localStorage.setItem("tinybench-theme", theme); } catch { /* a page from disk may not be allowed to */ }
+}
+
+function savedTheme() {
+  try { return localStorage.getItem("tinybench-theme"); } catch { return null; }
+}
+
+// ---- all together
+
+function showGroup(index) {
+  state.group = data.groups[index];
+  state.rows = [...state.group.rows].sort((a, b) => (number(b, "test_acc_mean") ?? -1) - (number(a, "test_acc_mean") ?? -1) || (b.val_acc ?? -1) - (a.val_acc ?? -1));
+  state.selected = new Set(state.rows.slice(0, FIRST_MODELS));
+  const tested = state.rows.some((row) => number(row, "test_acc_mean") !== null);
+  state.sort = { key: tested ? "test_acc_mean" : "val_acc", direction: "descending" };
+  state.openClasses.clear();
+  const costs = COSTS.filter((key) => state.rows.some((row) => number(row, key) > 0));
+  state.cost = costs.includes(state.cost) ? state.cost : costs[0] ?? "parameters";
+  options($("cost-choice"), (costs.length ? costs : ["parameters"]).map((key) => [key, costTitle(key)]), state.cost);
+  const measures = Object.keys(MEASURES).filter((key) => state.rows.some((row) => row.runs.some((run) => run.curves[key])));
+  state.measure = measures.includes(state.measure) ? state.measure : measures[0] ?? "val_acc";
+  options($("measure"), measures.map((key) => [key, MEASURES[key].title]), state.measure);
+  options($("confusion-model"), state.rows.filter((row) => row.classes).map((row, i) => [i, row.label]), 0);
+  drawHead();
+  drawChips();
+  drawBoard();
+  drawNotices();
+  drawSelection();
+  drawConfusions();
+  drawRuns();
+  drawPublished();
+}
+
+function groupTitle(group) {
+  const parts = [group.dataset, group.class_count && `${group.class_count} classes`, group.train_images && `${group.train_images.toLocaleString("en")} training images`, group.image_size && `${group.image_size} px`];
+  const runs = group.rows.reduce((sum, row) => sum + row.runs.length, 0);
+  return `${parts.filter(Boolean).join(" · ")} · ${runs ? `${runs} ${runs === 1 ? "run" : "runs"}` : "table only"}`;
+}
+
+const titles = data.groups.map(groupTitle);
+// Data that differ in their fingerprints alone look the same otherwise.
+options($("group"), titles.map((title, i) => [i, titles.indexOf(title) === titles.lastIndexOf(title) ? title : `${title} · data ${data.groups[i].fingerprint}`]), 0);
+$("group-choice").hidden = data.groups.length < 2;
+$("group").onchange = (event) => showGroup(event.target.value);
+$("select-all").onclick = () => { state.selected = new Set(state.rows); drawSelection(); };
+$("select-none").onclick = () => { state.selected.clear(); drawSelection(); };
+$("download").onclick = download;
+$("cost-choice").onchange = (event) => { state.cost = event.target.value; drawCost(); };
+$("measure").onchange = (event) => { state.measure = event.target.value; drawCurves(); };
+$("class-filter").oninput = (event) => { state.classFilter = event.target.value; drawClasses(); };
+$("class-order").onchange = (event) => { state.classOrder = event.target.value; drawClasses(); };
+$("more-classes").onclick = () => { state.allClasses = !state.allClasses; drawClasses(); };
+$("confusion-model").onchange = drawConfusions;
+options($("class-order"), Object.entries(CLASS_ORDERS), state.classOrder);
+segments($("view"), [["accuracy", "Accuracy"], ["cost", "Cost"], ["all", "All"]], state.view, (view) => { state.view = view; drawBoard(); });
+segments($("x-axis"), [["epochs", "By epoch"], ["time", "By time"]], state.time, (time) => { state.time = time; drawCurves(); });
+segments($("detail"), [["family", "By family"], ["each", "Each one"]], state.detail, (detail) => { state.detail = detail; drawRobustness(); });
+$("theme").onclick = () => {
+  const names = Object.keys(THEMES);
+  setTheme(names[(names.indexOf(document.documentElement.dataset.theme ?? "auto") + 1) % names.length]);
+};
+setTheme(savedTheme() in THEMES ? savedTheme() : "auto");
+$("foot").textContent = `Made on ${data.built} by python src/report.py from the files of the runs. It loads nothing from a network.`;
+showGroup(0);
