@@ -221,6 +221,7 @@ def test_a_ray_cluster_loses_a_worker_and_ends_with_every_result(place, monkeypa
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     runs = small_plan(seeds=3, overrides=SMALL | {"epochs": 4}).runs()
     try:
+
         def lose_a_node():
             wait_for(lambda: any(place.results_dir.rglob("history.json")))
             cluster.remove_node(nodes[0], allow_graceful=False)

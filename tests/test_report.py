@@ -19,7 +19,6 @@ from tinybench.analysis.colors import MODEL_COLORS, OTHER_COLORS, model_color
 from tinybench.analysis.report import build_report, collect, render
 from tinybench.analysis.report.classes import class_results
 from tinybench.analysis.report.robustness import robustness_results
-from tinybench.analysis.report.rows import t_interval
 from tinybench.analysis.report.runs import Run
 from tinybench.errors import UsageError
 
@@ -124,12 +123,6 @@ def test_rows_are_means_over_seeds_with_an_interval_from_two_on(tmp_path):
     assert any("One seed only: vgg" in notice for notice in group["notices"])
 
 
-def test_interval_shrinks_with_agreement():
-    assert t_interval([50.0, 50.0]) == (50.0, 50.0)
-    low, high = t_interval([49.0, 51.0])
-    assert (low, high) == pytest.approx((50 - 12.7062, 50 + 12.7062), abs=1e-3)
-
-
 def test_runs_of_different_protocols_are_never_in_one_group(tmp_path):
     write_run(tmp_path / "a")
     write_run(tmp_path / "b", classes=20)
@@ -146,10 +139,10 @@ def test_runs_of_different_protocols_are_never_in_one_group(tmp_path):
 def test_lines_of_model_comparison_are_taken_as_they_stand(tmp_path):
     write_run(tmp_path / "plan" / "resnet" / "seed0", accuracy=50.0)
     write_run(tmp_path / "plan" / "vgg" / "seed0", "vgg", accuracy=40.0)
-    text = 'recipe,model,test_acc_mean,seeds,note\nresnet,resnet,50.10,3,"a, b"\ngone,vit,30,,\n'
-    (tmp_path / "plan" / "model_comparison.csv").write_text(text)
-    (tmp_path / "model_comparison.csv").write_text(text)  # the same lines again: not shown twice
-    measured, unknown = collect(tmp_path)["groups"]
+    write_run(tmp_path / "other" / "vgg" / "seed0", "vgg", accuracy=30.0)
+    text = 'plan,recipe,model,test_acc_mean,seeds,note\nplan,resnet,resnet,50.10,3,"a, b"\nplan,gone,vit,30,,\n'
+    (tmp_path / "model_comparison.csv").write_text(text)
+    measured, unknown = collect(tmp_path, "plan")["groups"]
     assert [row["label"] for row in measured["rows"]] == ["resnet", "vgg"]
     assert measured["rows"][0]["cells"]["test_acc_mean"] == "50.10"
     assert len(measured["rows"][0]["runs"]) == 1

@@ -5,6 +5,7 @@ well. Each run has a process of its own, so that its peak memory is its own, and
 """
 
 import contextlib
+import logging
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -90,7 +91,7 @@ def run_on_ray(
         raise UsageError("--executor ray needs a package: pip install 'ray[default]'") from error
     # The nodes need the packages of requirements.txt; our own one travels with the job.
     ours = {"py_modules": [str(Path(tinybench.__file__).parent)]}
-    ray.init(address=address, runtime_env=ours, log_to_driver=False, logging_level="warning")
+    ray.init(address=address, runtime_env=ours, log_to_driver=False, logging_level=logging.WARNING)
     have = ray.cluster_resources()
     if cpus > have.get("CPU", 0) or gpus > have.get("GPU", 0):
         raise UsageError(

@@ -8,10 +8,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tinybench.analysis.comparison import TABLE
 from tinybench.analysis.report.records import group_record
 from tinybench.analysis.report.rows import make_groups, read_table
 from tinybench.analysis.report.runs import read_runs
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import UsageError
 from tinybench.runtime.files import write_text
 
 HERE = Path(__file__).parent
@@ -36,17 +37,9 @@ def collect(results_dir: Path, plan: str = "") -> dict[str, Any]:
     if not folder.is_dir():
         raise UsageError(f"{folder} does not exist; --results_dir and --plan name the folder that holds the runs")
     runs, problems = read_runs(folder, results_dir)
-    tables = {}
-    for path in sorted([*folder.glob("model_comparison.csv"), *folder.glob("*/model_comparison.csv")]):
-        try:
-            lines = read_table(path)
-        except UserError as error:
-            problems.append(str(error))
-            continue
-        tables[path.parent] = [line for line in lines if line.get("recipe")]
-        if len(tables[path.parent]) < len(lines):
-            problems.append(f"{path} has lines without a recipe; they are left out")
-    groups = make_groups(runs, tables)
+    table = results_dir / TABLE
+    lines = read_table(table) if table.exists() else []
+    groups = make_groups(runs, results_dir, [line for line in lines if not plan or line.get("plan") == plan])
     if not groups:
         hint = problems[0] if problems else "train one: python src/train.py --model resnet"
         raise UsageError(f"no run in {folder}; {hint}")

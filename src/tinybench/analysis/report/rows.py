@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, median
 
-from scipy import stats
-
+from tinybench.analysis.comparison import TABLE
 from tinybench.analysis.report.runs import Run
+from tinybench.analysis.statistics import mean_interval
 from tinybench.errors import UserError
 
 # Dataset, its fingerprint, classes, training images, validation images, side in pixels.
@@ -59,32 +59,25 @@ def protocol_of(run: Run) -> Protocol:
     )
 
 
-def make_groups(runs: list[Run], tables: dict[Path, list[dict[str, str]]]) -> list[Group]:
-    """Group runs and the lines of the tables by protocol, the group with most runs first.
+def make_groups(runs: list[Run], results_dir: Path, lines: list[dict[str, str]]) -> list[Group]:
+    """Group runs and the lines of model_comparison.csv by protocol, the group with most runs first.
 
-    Args:
-        tables: lines of model_comparison.csv files, by the folder that each stands in. A line belongs to the runs
-            below <that folder>/<recipe>; a run without a line gets one that is made from its own files.
+    A line belongs to the runs below <plan>/<recipe>; a run without a line gets one that is made from its own files.
     """
     recipes: dict[tuple[Protocol, Path], list[Run]] = {}
     for run in runs:
         recipes.setdefault((protocol_of(run), run.recipe_folder), []).append(run)
-    lines = {folder / line["recipe"]: line for folder, table in tables.items() for line in table}
+    left = {results_dir / line.get("plan", "") / line.get("recipe", ""): line for line in lines}
     rows: dict[Protocol, list[Row]] = {}
     # Where a recipe's folder holds runs of two protocols, the line is of the one with more runs.
     for (protocol, folder), members in sorted(recipes.items(), key=lambda item: -len(item[1])):
-        line = lines.pop(folder, None)
+        line = left.pop(folder, None)
         rows.setdefault(protocol, []).append(Row(line or line_from_runs(folder.name, members), members))
     groups = [Group(protocol, "", _columns(group), group) for protocol, group in rows.items()]
     groups.sort(key=lambda group: -sum(len(row.runs) for row in group.rows))
-    known = {tuple(row.cells.items()) for group in groups for row in group.rows}
-    for folder, table in tables.items():
-        left = [line for line in table if folder / line["recipe"] in lines and tuple(line.items()) not in known]
-        known.update(tuple(line.items()) for line in left)  # one table may repeat what another says
-        if left:
-            groups.append(
-                Group(None, f"{folder.name}/model_comparison.csv", list(left[0]), [Row(line) for line in left])
-            )
+    if left:
+        orphans = [Row(line) for line in left.values()]
+        groups.append(Group(None, TABLE, _columns(orphans), orphans))
     for group in groups:
         _label(group.rows)
     return groups
@@ -108,16 +101,16 @@ def line_from_runs(recipe: str, runs: list[Run]) -> dict[str, str]:
     """A line like those of model_comparison.csv, as far as the runs' files tell; an interval from two seeds on."""
     tests = [run.test for run in runs if run.test]
     accuracies = [float(test["test_acc"]) for test in tests]
-    low, high = t_interval(accuracies) if len(accuracies) > 1 else (None, None)
+    interval = mean_interval(accuracies) if accuracies else None
     environment = runs[0].history.get("environment", {})
     values = (
         recipe,
         runs[0].model,
         runs[0].history.get("parameters"),
         len(tests) or len(runs),
-        _mean(accuracies),
-        low,
-        high,
+        interval and interval.mean,
+        interval and interval.low,
+        interval and interval.high,
         _mean(test.get("test_top5_acc") for test in tests),
         _mean(test.get("nll") for test in tests),
         _mean(test.get("ece") for test in tests),
@@ -135,13 +128,6 @@ def line_from_runs(recipe: str, runs: list[Run]) -> dict[str, str]:
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
-
-
-def t_interval(values: list[float]) -> tuple[float, float]:
-    """The 95 % interval of the mean of at least two values, by Student's t."""
-    mean, error = fmean(values), float(stats.sem(values))
-    reach = float(stats.t.ppf(0.975, len(values) - 1)) * error
-    return mean - reach, mean + reach
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
