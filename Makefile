@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What `make run` trains: ten classes at 32x32 and six epochs, which take minutes on a CPU.
-MODEL ?= resnet
-FLAGS ?= --classes 10 --images_per_class 150 --image_size 32 --epochs 6 --warmup_epochs 1 --batch_size 32 --lr 0.05
+# What `make run` trains: ten classes at 32x32, with the settings that learn most in a few minutes on a CPU.
+MODEL ?= alexnet
+FLAGS ?= --classes 10 --images_per_class 150 --image_size 32 --epochs 10 --warmup_epochs 1 --batch_size 32 \
+	--optimizer adamw --no_nesterov --lr 5e-4 --dropout 0.2 --augment none --mixup_cutmix_alpha 0
 
 .PHONY: run test
 
