@@ -1,5 +1,6 @@
 """model_comparison.csv: a row a model of a plan, means over its seeds."""
 
+from math import nan
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -80,11 +81,9 @@ def _row(plan: str, recipe: str, group: list[RunResults]) -> dict[str, Any]:
         # EMA only where every seed has it: a mean over some seeds would be one of other runs.
         values = [run.tests[weights][key] for run in group if weights in run.tests]
         interval = mean_interval(values) if len(values) == len(group) else None
-        row |= {
-            f"{column}_mean": interval and interval.mean,
-            f"{column}_low": interval and interval.low,
-            f"{column}_high": interval and interval.high,
-        }
+        for bound in ("mean", "low", "high"):
+            value = getattr(interval, bound, None)  # no interval at all, or none from a single seed
+            row[f"{column}_{bound}"] = nan if value is None else value
     hours = fmean(run.history["total_training_time_seconds"] for run in group) / 3600
     accuracy = row["test_acc_mean"]
     return row | {
