@@ -1,4 +1,7 @@
-"""Test trained networks on the test images: `python src/test.py --model resnet`, or every run without --model."""
+"""Test trained networks on the test images: `python src/test.py --model resnet`, or every run without --model.
+
+With --robustness, also on test images that are corrupted, attacked or partly hidden.
+"""
 
 import sys
 from dataclasses import dataclass
@@ -7,7 +10,8 @@ from typing import Literal
 
 from tinybench import cli
 from tinybench.errors import UsageError, UserError
-from tinybench.evaluation.testing import TestOptions, Weights, find_runs, result_line, test_checkpoint, test_run
+from tinybench.evaluation.robustness import robustness_line, test_robustness
+from tinybench.evaluation.testing import CHECKPOINTS, TestOptions, Weights, find_runs, result_line, test_checkpoint
 from tinybench.recipe import Device
 from tinybench.runtime.device import pick_device
 
@@ -23,6 +27,13 @@ class Arguments:
     takes its moving average, the others its weights)."""
     tta: bool = False
     """Also average each image's probabilities with those of its mirror image; reported under keys of its own."""
+    calibrate: bool = False
+    """Also fit a temperature on the run's validation images, and report likelihood and calibration with it."""
+    robustness: bool = False
+    """Also test on corrupted, attacked and partly hidden images; written to robustness.json. Takes some 200 times as
+    long."""
+    robustness_images: int = 0
+    """Disturb only the first so many test images of each class (0: all)."""
     batch_size: int = 256
     """Images at a time."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -43,6 +54,10 @@ def main() -> int:
         raise UsageError(f"--batch_size must be at least 1, not {arguments.batch_size}")
     if arguments.model and arguments.checkpoint:
         raise UsageError("--model and --checkpoint each name a network; give one of them")
+    if arguments.robustness_images < 0:
+        raise UsageError(f"--robustness_images must not be negative, but is {arguments.robustness_images}")
+    if arguments.robustness_images and not arguments.robustness:
+        raise UsageError("--robustness_images goes with --robustness")
     options = TestOptions(
         data_dir=arguments.data_dir,
         device=pick_device(arguments.device),
@@ -50,14 +65,22 @@ def main() -> int:
         batch_size=arguments.batch_size,
         precision=arguments.precision,
         tta=arguments.tta,
+        calibrate=arguments.calibrate,
     )
+
+    def test(name: str, checkpoint: Path) -> None:
+        print(result_line(name, test_checkpoint(checkpoint, options)), flush=True)
+        if arguments.robustness:
+            results = test_robustness(checkpoint, options, images_per_class=arguments.robustness_images)
+            print(robustness_line(name, results), flush=True)
+
     if arguments.checkpoint:
-        print(result_line(arguments.checkpoint.stem, test_checkpoint(arguments.checkpoint, options)))
+        test(arguments.checkpoint.stem, arguments.checkpoint)
         return 0
     failures = 0
     for name, folder in find_runs(arguments.results_dir, arguments.model).items():
         try:
-            print(result_line(name, test_run(folder, options)), flush=True)
+            test(name, folder / CHECKPOINTS[options.weights])
         except UserError as error:
             if arguments.model:
                 raise

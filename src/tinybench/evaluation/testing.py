@@ -15,11 +15,14 @@ from tinybench.data import datasets, split
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation import metrics
+from tinybench.evaluation.attacks import PixelNetwork
+from tinybench.evaluation.calibration import fit_temperature
 from tinybench.evaluation.predict import predict_logits
 from tinybench.recipe import Recipe
 from tinybench.runtime.device import check_precision, describe_environment, memory_format, synchronize
 from tinybench.runtime.files import atomic_path, write_json
 from tinybench.training.checkpoint import load_network, read_checkpoint
+from tinybench.training.setup import load_images
 
 Weights = Literal["best", "last", "ema"]
 
@@ -38,6 +41,62 @@ class TestOptions:
     batch_size: int = 256
     precision: str = "fp32"
     tta: bool = False
+    calibrate: bool = False
+
+
+class TestedNetwork:
+    """The network of a checkpoint, on the device and as the options want it.
+
+    Attributes:
+        name: of the weights, see `weights_name`.
+
+    Raises:
+        UserError: the checkpoint is missing or damaged, or lacks the weights.
+    """
+
+    __test__ = False  # not for pytest
+
+    def __init__(self, path: Path, options: TestOptions) -> None:
+        check_precision(options.device, options.precision)
+        self.path, self.options = path, options
+        self.checkpoint = read_checkpoint(path)
+        self.recipe = Recipe.from_dict(self.checkpoint["recipe"])
+        self.name = weights_name(path, options.weights)
+        model = load_network(self.checkpoint, "ema" if options.weights == "ema" else "model")
+        self.model = model.to(options.device).to(memory_format=memory_format(self.recipe.channels_last))
+
+    def logits(self, images: ImageSet, *, flip_tta: bool = False) -> Tensor:
+        """float32 (N, classes) on the device; see `predict_logits`.
+
+        Raises:
+            UserError: the network's training diverged.
+        """
+        logits = predict_logits(
+            self.model,
+            images,
+            image_size=self.checkpoint["image_size"],
+            batch_size=self.options.batch_size,
+            device=self.options.device,
+            precision=self.options.precision,
+            channels_last=self.recipe.channels_last,
+            flip_tta=flip_tta,
+        )
+        return metrics.require_finite(logits, self.path)
+
+    def pixel_network(self) -> PixelNetwork:
+        """The network together with its preprocessing, for attacks."""
+        return PixelNetwork(
+            self.model,
+            image_size=self.checkpoint["image_size"],
+            mean=self.checkpoint["mean"],
+            std=self.checkpoint["std"],
+            channels_last=self.recipe.channels_last,
+        )
+
+    def result_path(self, name: str) -> Path:
+        """A file beside the checkpoint; weights other than the best are told in its name."""
+        suffix = "" if self.name == "best" else f"_{self.name}"
+        return self.path.with_name(f"{Path(name).stem}{suffix}{Path(name).suffix}")
 
 
 def test_run(folder: Path, options: TestOptions) -> dict[str, Any]:
@@ -53,38 +112,22 @@ def test_checkpoint(path: Path, options: TestOptions) -> dict[str, Any]:
     Raises:
         UserError: the checkpoint or the data are missing or damaged, or do not fit each other.
     """
-    check_precision(options.device, options.precision)
-    checkpoint = read_checkpoint(path)
+    network = TestedNetwork(path, options)
+    checkpoint = network.checkpoint
     images = load_test_images(checkpoint, options.data_dir)
-    model = load_network(checkpoint, "ema" if options.weights == "ema" else "model")
-    recipe = Recipe.from_dict(checkpoint["recipe"])
-    model = model.to(options.device).to(memory_format=memory_format(recipe.channels_last))
-
-    def predict(flip_tta: bool) -> Tensor:
-        return predict_logits(
-            model,
-            images,
-            image_size=checkpoint["image_size"],
-            batch_size=options.batch_size,
-            device=options.device,
-            precision=options.precision,
-            channels_last=recipe.channels_last,
-            flip_tta=flip_tta,
-        )
-
     started = time.perf_counter()
-    logits = predict(False)
+    logits = network.logits(images)
     synchronize(options.device)
     seconds = time.perf_counter() - started
-    logits, labels = metrics.require_finite(logits, path).cpu(), images.labels
+    logits, labels = logits.cpu(), images.labels
     confusion = metrics.confusion_matrix(logits, labels)
-    name = weights_name(path, options.weights)
     results = {
         **headline(logits, labels, "test"),
         "nll": metrics.nll(logits, labels),
         "ece": metrics.ece(logits, labels),
-        **(headline(predict(True).cpu(), labels, "tta") if options.tta else {}),
-        "weights": name,
+        **(calibrated(network, logits, labels) if options.calibrate else {}),
+        **(headline(network.logits(images, flip_tta=True).cpu(), labels, "tta") if options.tta else {}),
+        "weights": network.name,
         "epoch": checkpoint["epoch"],
         "val_acc": checkpoint["val_acc"],
         "model": checkpoint["model"],
@@ -102,9 +145,8 @@ def test_checkpoint(path: Path, options: TestOptions) -> dict[str, Any]:
         "per_class_accuracy": per_class(confusion, images.class_ids),
         "confusion_matrix": confusion.tolist(),
     }
-    suffix = "" if name == "best" else f"_{name}"
-    write_json(path.with_name(f"test_results{suffix}.json"), results)
-    write_predictions(path.with_name(f"predictions{suffix}.npz"), logits, images)
+    write_json(network.result_path("test_results.json"), results)
+    write_predictions(network.result_path("predictions.npz"), logits, images)
     return results
 
 
@@ -122,6 +164,21 @@ def per_class(confusion: Tensor, class_ids: tuple[str, ...]) -> dict[str, float 
     """Percent right by class id; None for a class without test images, since JSON has no NaN."""
     accuracies = metrics.per_class_accuracy(confusion).tolist()
     return {key: None if math.isnan(value) else value for key, value in zip(class_ids, accuracies, strict=True)}
+
+
+def calibrated(network: TestedNetwork, logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """The temperature that suits the validation images of the run, and what it makes of the test images' logits.
+
+    Raises:
+        UserError: the training images are missing, or no longer those that the validation images were held out of.
+    """
+    images = load_validation_images(network.checkpoint, network.options.data_dir)
+    temperature = fit_temperature(network.logits(images).cpu(), images.labels)
+    return {
+        "temperature": temperature,
+        "nll_calibrated": metrics.nll(logits / temperature, labels),
+        "ece_calibrated": metrics.ece(logits / temperature, labels),
+    }
 
 
 def headline(logits: Tensor, labels: Tensor, prefix: str) -> dict[str, float]:
@@ -146,6 +203,21 @@ def load_test_images(checkpoint: dict[str, Any], data_dir: Path) -> ImageSet:
         raise UserError(f"the classes of {images.name} in {data_dir} are not those that the network was trained on")
     if (list(images.mean), list(images.std)) != (checkpoint["mean"], checkpoint["std"]):
         raise UserError(f"the images of {images.name} in {data_dir} are not those that the network was trained on")
+    return images
+
+
+def load_validation_images(checkpoint: dict[str, Any], data_dir: Path) -> ImageSet:
+    """The images that the run held out of its training images.
+
+    Raises:
+        UserError: the training images are missing, or not those that the network was trained on.
+    """
+    _, images = load_images(Recipe.from_dict(checkpoint["recipe"]), data_dir)
+    if images.fingerprint != checkpoint["fingerprint"]:
+        raise UserError(
+            f"the training images of {images.name} in {data_dir} are not those that the network was trained on, so its "
+            "validation images cannot be told from them; test without --calibrate"
+        )
     return images
 
 
@@ -186,6 +258,8 @@ def result_line(name: str, results: dict[str, Any]) -> str:
         f"loss {results['test_loss']:.4f}   ECE {results['ece']:.4f}   {results['dataset']['test_images']:,} images, "
         f"{results['images_per_second']:,.0f}/s"
     )
+    if "temperature" in results:
+        line += f"   at temperature {results['temperature']:.3f}: ECE {results['ece_calibrated']:.4f}"
     if "tta_acc" in results:
         line += f"   with TTA: top-1 {results['tta_acc']:.2f} %, top-5 {results['tta_top5_acc']:.2f} %"
     return line

@@ -18,6 +18,8 @@ class Purpose(IntEnum):
     DROPOUT = 6
     DEMO = 7
     HOLDOUT = 8
+    CORRUPT = 9
+    ATTACK = 10
 
 
 def derive_seed(seed: int, purpose: Purpose, *keys: int) -> int:

@@ -1,0 +1,65 @@
+"""Show where a trained network looks: `python src/explain.py --image x.jpg`.
+
+--image takes files and folders; each image becomes a PNG in --output, with its heat map and its likeliest class.
+Without --model, the run with the best validation accuracy is asked.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinybench import cli
+from tinybench.errors import UsageError, UserError
+from tinybench.evaluation.explain import draw, explain
+from tinybench.evaluation.infer import Classifier, find_checkpoint, list_images
+from tinybench.recipe import Device
+from tinybench.runtime.device import pick_device
+from tinybench.runtime.files import atomic_path
+
+
+@dataclass(kw_only=True)
+class Arguments:
+    image: tuple[Path, ...]
+    """Images to explain: files, or folders of them."""
+    model: str = ""
+    """Run under results_dir to ask (default: the one with the best validation accuracy)."""
+    checkpoint: Path | None = None
+    """Checkpoint to ask, instead of a run."""
+    output: Path = Path("explanations")
+    """Folder for the pictures, named after the images; of two of one name, the second gets a number."""
+    results_dir: Path = Path("results")
+    """Where the folders of the runs are."""
+    device: Device = "auto"
+    """auto takes CUDA, then MPS, then the CPU."""
+    debug: bool = False
+    """Show the whole traceback of an error."""
+
+
+def main() -> int:
+    arguments = cli.parse(Arguments, __doc__)
+    if arguments.model and arguments.checkpoint:
+        raise UsageError("--model and --checkpoint each name a network; give one of them")
+    paths = list(list_images(list(arguments.image)))
+    checkpoint = arguments.checkpoint or find_checkpoint(arguments.results_dir, arguments.model)
+    classifier = Classifier(checkpoint, pick_device(arguments.device))
+    names: dict[str, int] = {}
+    failures = 0
+    for path in paths:
+        try:
+            explanation = explain(classifier, path)
+        except UserError as error:
+            failures += 1
+            print(f"error: {error}", file=sys.stderr)
+            continue
+        names[path.stem] = names.get(path.stem, 0) + 1
+        number = f"_{names[path.stem]}" if names[path.stem] > 1 else ""
+        picture = arguments.output / f"{path.stem}{number}.png"
+        guess = f"{explanation.guess.name} ({explanation.guess.probability:.1%})"
+        with atomic_path(picture) as temporary:
+            draw(explanation, f"{classifier.checkpoint['model']}: {guess}").savefig(temporary, format="png", dpi=150)
+        print(f"{path}: {guess}, {explanation.method} in {picture}", flush=True)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,136 @@
+"""Where a network looks: Grad-CAM for convolutional networks, attention rollout for the Vision Transformer."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tinybench.data.augment import normalize
+from tinybench.data.decode import decode_square
+from tinybench.errors import UserError
+from tinybench.evaluation.infer import Classifier, Guess
+from tinybench.models.vit import Attention
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """An image and where the network looked.
+
+    Attributes:
+        pixels: uint8 (3, S, S), as the network saw them.
+        heat: float32 (S, S) from 0 to 1, the largest.
+        guess: the likeliest class, which Grad-CAM explains; attention rollout is the same for all classes.
+        method: what made the heat.
+    """
+
+    pixels: Tensor
+    heat: Tensor
+    guess: Guess
+    method: str
+
+
+def explain(classifier: Classifier, path: Path) -> Explanation:
+    """Explain the likeliest class of an image file.
+
+    Raises:
+        UserError: the file is no image, the network's training diverged, or its kind cannot be explained.
+    """
+    (guess,) = classifier.classify(path, top_k=1)
+    checkpoint, model = classifier.checkpoint, classifier.model
+    pixels = torch.from_numpy(decode_square(checkpoint["image_size"], (str(path), path)).copy())
+    images = normalize(
+        pixels[None].to(classifier.device), checkpoint["image_size"], checkpoint["mean"], checkpoint["std"]
+    )
+    if any(isinstance(module, Attention) for module in model.modules()):
+        method, heat = "attention rollout", attention_rollout(model, images)
+    elif isinstance(getattr(model, "pool", None), nn.Module):
+        label = torch.tensor([checkpoint["class_ids"].index(guess.class_id)], device=classifier.device)
+        method, heat = "Grad-CAM", grad_cam(model, images, label)
+    else:
+        raise UserError(f"{classifier.path}: {checkpoint['model']} has neither a `pool` for Grad-CAM nor attention")
+    heat = F.interpolate(heat[:, None], pixels.shape[-2:], mode="bilinear", align_corners=False)[0, 0].cpu()
+    return Explanation(pixels, heat / heat.max().clamp(min=1e-12), guess, method)
+
+
+def grad_cam(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Which places of the last feature map speak for a class (Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391).
+
+    The map is what enters `model.pool`. Its channels are summed, each weighed by the mean gradient of the class's
+    logit, and what is negative is dropped.
+
+    Args:
+        model: in evaluation mode.
+        images: float32 (B, 3, S, S), normalised.
+        labels: int64 (B,), the class to explain of each image.
+
+    Returns:
+        float32 (B, h, w), the map's size.
+    """
+    with _inputs([model.get_submodule("pool")]) as maps, torch.enable_grad():
+        logits = model(images.detach().requires_grad_())
+        (features,) = maps
+        (gradients,) = torch.autograd.grad(logits.gather(1, labels[:, None]).sum(), features)
+    weights = gradients.mean((2, 3), keepdim=True)
+    return (weights * features).sum(1).relu().detach()
+
+
+@torch.no_grad()
+def attention_rollout(model: nn.Module, images: Tensor) -> Tensor:
+    """How much each patch reaches the class token through all blocks (Abnar and Zuidema 2020,
+    https://arxiv.org/abs/2005.00928).
+
+    A block passes on the half of a token itself and the half of what it attends to, on average over the heads.
+
+    Args:
+        model: a Vision Transformer with a class token, in evaluation mode.
+        images: float32 (B, 3, S, S), normalised.
+
+    Returns:
+        float32 (B, rows of patches, columns of patches).
+    """
+    layers = [module for module in model.modules() if isinstance(module, Attention)]
+    with _inputs(layers) as inputs:
+        model(images)
+    B, N, dim = inputs[0].shape
+    token = torch.eye(N, device=images.device)
+    rollout = token.expand(B, N, N)
+    for layer, x in zip(layers, inputs, strict=True):
+        # The network fuses these steps and keeps no attention weights.
+        q, k, _ = layer.qkv(x).reshape(B, N, 3, layer.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        attention = (q @ k.transpose(2, 3) / math.sqrt(dim // layer.num_heads)).softmax(3)  # (B, heads, N, N)
+        rollout = (attention.mean(1) + token) / 2 @ rollout
+    side = math.isqrt(N - 1)
+    return rollout[:, 0, 1:].reshape(B, side, side)
+
+
+def draw(explanation: Explanation, title: str) -> Figure:
+    """The image, and beside it, in gray, the image under its heat map."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    seen, looked = figure.subplots(1, 2)
+    seen.imshow(explanation.pixels.permute(1, 2, 0).numpy())
+    looked.imshow(explanation.pixels.float().mean(0).numpy(), cmap="gray", vmin=0, vmax=255)  # heat has the colours
+    for axes, caption in ((seen, "what the network sees"), (looked, explanation.method)):
+        axes.set_title(caption, fontsize=10)
+        axes.set_axis_off()
+    heat = looked.imshow(explanation.heat.numpy(), cmap="inferno", vmin=0, vmax=1, alpha=0.6)
+    figure.colorbar(heat, ax=looked, fraction=0.046, label="share of the largest")
+    figure.suptitle(title)
+    return figure
+
+
+@contextmanager
+def _inputs(modules: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
+    """A list that fills with what enters each of the modules, in the order in which they are called."""
+    inputs: list[Tensor] = []
+    handles = [module.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0])) for module in modules]
+    try:
+        yield inputs
+    finally:
+        for handle in handles:
+            handle.remove()
