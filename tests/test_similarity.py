@@ -1,5 +1,6 @@
 """Similarity of classes: known WordNet values, made-up answers, and near misses that are counted by hand."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_class_order_puts_groups_together():
     order = class_order(pd.DataFrame(values, index=names, columns=names))
     assert sorted(order) == sorted(names)
     ordered = [group[int(name[1:])] for name in order]
-    assert sum(a != b for a, b in zip(ordered[:-1], ordered[1:], strict=True)) == 3
+    assert sum(a != b for a, b in itertools.pairwise(ordered)) == 3
     assert class_order(pd.DataFrame([[1.0]], index=["a"], columns=["a"])) == ["a"]
 
 

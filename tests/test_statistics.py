@@ -19,7 +19,7 @@ from tinybench.analysis.statistics import Interval, bootstrap_interval, mean_int
 
 
 def simulate(random, *, runs, images, seed_spread, shift=0.0):
-    """Right answers of two recipes, each bool (runs, images): images differ in hardness, recipes in what they find hard.
+    """Right answers of two recipes: bool (runs, images) each. Images and recipes differ in hardness.
 
     In expectation both recipes are equally accurate but for `shift`; seeds spread by `seed_spread` (all in logits).
     """
