@@ -1,15 +1,36 @@
 """What the scripts in plots/ share: runs to draw, and where the picture goes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from tinybench import cli
-from tinybench.analysis.results import read_history
+from tinybench.analysis import figures
+from tinybench.analysis.groups import comparable_runs, trained
+from tinybench.analysis.results import RunResults, load_runs, read_history, read_published
+from tinybench.errors import UserError
 from tinybench.runtime.files import atomic_path
+
+DPI = 200  # enough for print
+
+# Figures of a comparison that are drawn from the runs alone, by the name of their file.
+COMPARISON: dict[str, Callable[[Sequence[RunResults]], Figure]] = {
+    "learning_curves": figures.learning_curves,
+    "learning_rates": figures.learning_rates,
+    "generalization_gap": figures.generalization_gap,
+    "accuracy_bars": figures.accuracy_bars,
+    "accuracy_against_costs": figures.accuracy_against_costs,
+    "critical_differences": figures.critical_differences,
+    "class_accuracy": figures.class_accuracy,
+    "agreement_between_models": figures.agreement_between_models,
+    "reliability_diagram": figures.reliability_diagram,
+    "corruption_curves": figures.corruption_curves,
+    "attack_curves": figures.attack_curves,
+}
 
 
 @dataclass(kw_only=True)
@@ -31,6 +52,52 @@ def plot_runs(draw: Callable[[str, dict[str, Any]], Figure], file_name: str, des
     histories = {run: read_history(arguments.results_dir, run) for run in arguments.model}
     for run, history in histories.items():
         path = arguments.output_dir / run / file_name
-        with atomic_path(path) as temporary:
-            draw(run, history).savefig(temporary, format="png", dpi=200)
-        print(path)
+        _save(draw(run, history), path)
+
+
+@dataclass(kw_only=True)
+class ComparisonArguments:
+    plan: str = ""
+    """The plan to draw: a folder under results_dir. Empty: the plan, or the runs without one, with the most recipes."""
+    results_dir: Path = Path("results")
+    """Where the folder of the plan is, and published.csv."""
+    output_dir: Path = Path("plots")
+    """The pictures go to output_dir/<plan>/, of runs without a plan to output_dir/runs/."""
+    debug: bool = False
+    """Show the whole traceback of an error."""
+
+
+def plot_comparison(description: str | None) -> None:
+    """Parse the command line, draw every figure of a comparison, and say which could not be drawn and why.
+
+    Raises:
+        UserError: there is no such plan, or no run at all.
+    """
+    arguments = cli.parse(ComparisonArguments, description)
+    runs = comparable_runs(load_runs(arguments.results_dir), arguments.plan)
+    trained(runs)
+    folder = arguments.output_dir / (runs[0].plan or "runs")
+    missing = {}
+    for name, draw in _comparison(runs, arguments.results_dir):
+        try:
+            figure = draw()
+        except UserError as error:
+            missing[name] = str(error)
+        else:
+            _save(figure, folder / f"{name}.png")
+    for name, reason in missing.items():
+        print(f"not drawn: {name}: {reason}")
+
+
+def _comparison(runs: Sequence[RunResults], results_dir: Path) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    for name, draw in COMPARISON.items():
+        yield name, partial(draw, runs)
+    for group in trained(runs):
+        yield f"confusion_matrix_{group.label.replace('/', '_')}", partial(figures.confusion_matrix, runs, group.label)
+    yield "published_accuracy", lambda: figures.published_accuracy(runs, read_published(results_dir))
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI)
+    print(path)

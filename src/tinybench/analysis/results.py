@@ -14,6 +14,7 @@ CURVES = ("train_loss", "train_acc", "val_loss", "val_acc", "lr")
 ABOUT = ("config", "dataset", "best_epoch")
 # What the test results of each kind of weights have in their names.
 WEIGHTS = {"best": "", "last": "_last", "ema": "_ema"}
+PUBLISHED_COLUMNS = ("network", "top1", "top5", "epochs", "epoch_chosen_on", "pretraining", "set_up", "source")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,3 +98,23 @@ def epochs_table(history: dict[str, Any]) -> pd.DataFrame:
     count = len(history["train_loss"])
     columns = {name: values for name, values in history.items() if isinstance(values, list) and len(values) == count}
     return pd.DataFrame(columns, index=pd.RangeIndex(1, count + 1, name="epoch"))
+
+
+def read_published(results_dir: Path) -> pd.DataFrame:
+    """published.csv: accuracies on Tiny ImageNet (percent) that others reported, with set-up and source.
+
+    Without that file the table is empty.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = results_dir / "published.csv"
+    if not path.exists():
+        return pd.DataFrame(columns=list(PUBLISHED_COLUMNS))
+    try:
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""])  # "none" is a word here
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    if missing := [name for name in PUBLISHED_COLUMNS if name not in table]:
+        raise UserError(f"{path} is damaged: it lacks {', '.join(missing)}")
+    return table

@@ -1,10 +1,53 @@
 """Numbers made from robustness.json."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from tinybench.analysis.groups import group_runs, trained
+from tinybench.analysis.results import RunResults
 from tinybench.errors import UserError
+from tinybench.runtime.files import read_json
+
+FILE = "robustness.json"
+COMMAND = "python src/test.py --robustness"
+
+
+def robustness_table(runs: Sequence[RunResults]) -> pd.DataFrame:
+    """Accuracy on disturbed test images: the mean over seeds and, for corruptions, over those of one family.
+
+    Columns: label (of the recipe); kind ("corruption" or "attack"); family (noise, blur, …; the attack's name);
+    strength (severity 1 to 5; radius in 255ths; 0: the images as they are); accuracy (percent).
+
+    Raises:
+        UserError: no run's robustness was measured, or a file is damaged.
+    """
+    trained(runs)
+    groups = group_runs(runs, lambda run: (run.folder / FILE).exists())
+    if not groups:
+        raise UserError(f"robustness was not measured; measure it with {COMMAND}")
+    rows = [{"label": group.label, **row} for group in groups for run in group.runs for row in _rows(run)]
+    keys = ["label", "kind", "family", "strength"]
+    return pd.DataFrame(rows, columns=[*keys, "accuracy"]).groupby(keys, sort=False, as_index=False).mean()
+
+
+def _rows(run: RunResults) -> list[dict[str, Any]]:
+    path = run.folder / FILE
+    content = read_json(path)
+    try:
+        curves = [
+            ("corruption", about["family"], dict(enumerate(about["accuracy"], start=1)))
+            for about in content.get("corruptions", {}).values()
+        ] + [("attack", name, radii) for name, radii in content.get("attacks", {}).items()]
+        return [
+            {"kind": kind, "family": family, "strength": float(strength), "accuracy": float(accuracy)}
+            for kind, family, curve in curves
+            for strength, accuracy in {0: content["clean_acc"], **curve}.items()
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged; write it again with {COMMAND}") from error
 
 
 def mean_corruption_error(robustness: dict[str, Any], alexnet_robustness: dict[str, Any]) -> float:

@@ -1,0 +1,89 @@
+"""Right and wrong answers by class, out of the confusion matrices of the tests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tinybench.analysis.groups import Group, tested
+from tinybench.analysis.results import RunResults
+from tinybench.errors import UserError
+
+
+@dataclass(frozen=True)
+class ClassResults:
+    """Answers of one recipe, summed over its seeds.
+
+    Attributes:
+        ids, names: of the classes, in the order of the matrix; two classes may share a name.
+        confusion: counts (classes, classes), rows the labels, columns the answers.
+    """
+
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    confusion: np.ndarray
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Percent right of each class (classes,); NaN for a class without test images."""
+        images = self.confusion.sum(1)
+        return np.divide(100 * self.confusion.diagonal(), images, out=np.full(len(images), np.nan), where=images > 0)
+
+
+def class_results(group: Group) -> ClassResults:
+    """The class results of a recipe whose runs were tested.
+
+    Raises:
+        UserError: its seeds were tested on different classes, or a file is damaged.
+    """
+    tests = [run.tests["best"] for run in group.runs]
+    path = group.runs[0].folder / "test_results.json"
+    try:
+        ids = [tuple(test["per_class_accuracy"]) for test in tests]
+        names = tuple(tests[0]["class_names"])
+        matrices = [np.array(test["confusion_matrix"], dtype=np.int64) for test in tests]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} has no valid confusion matrix; test that run again with python src/test.py") from error
+    if len(set(ids)) > 1 or any(matrix.shape != (len(names), len(ids[0])) for matrix in matrices):
+        raise UserError(f"the seeds of {group.label} were tested on different classes; test them again")
+    return ClassResults(ids[0], names, np.sum(matrices, axis=0))
+
+
+def class_table(runs: Sequence[RunResults]) -> pd.DataFrame:
+    """Percent right of each class, hardest class first: a row a class (id, name), a column a recipe.
+
+    Raises:
+        UserError: no run was tested, or they were tested on different classes.
+    """
+    results = {group.label: class_results(group) for group in tested(runs)}
+    first = next(iter(results.values()))
+    if any(found.ids != first.ids for found in results.values()):
+        raise UserError("the runs were tested on different classes, which cannot be compared class by class")
+    index = pd.MultiIndex.from_arrays([first.ids, first.names], names=["id", "name"])
+    table = pd.DataFrame({label: found.accuracy for label, found in results.items()}, index=index)
+    return table.iloc[table.mean(axis=1).argsort(kind="stable")]
+
+
+def mistakes(group: Group) -> pd.DataFrame:
+    """The kinds of mistakes of a recipe over all its seeds, the commonest first.
+
+    Columns: true, answer (names of the classes); images (how many); share (percent of the true class's images).
+
+    Raises:
+        UserError: as `class_results`.
+    """
+    results = class_results(group)
+    wrong = results.confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    true, answer = np.nonzero(wrong)
+    images = wrong[true, answer]
+    table = pd.DataFrame(
+        {
+            "true": [results.names[label] for label in true],
+            "answer": [results.names[label] for label in answer],
+            "images": images,
+            "share": 100 * images / results.confusion.sum(1)[true],
+        }
+    )
+    return table.sort_values("images", ascending=False, kind="stable", ignore_index=True)

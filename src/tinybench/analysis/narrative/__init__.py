@@ -1,0 +1,35 @@
+"""Sentences computed from the numbers of the runs, one function each; the notebooks print them below the figures."""
+
+from tinybench.analysis.narrative.errors import agreement, classes, confusions, nearness
+from tinybench.analysis.narrative.results import (
+    calibration,
+    costs,
+    ensembles,
+    leaderboard,
+    published,
+    published_table,
+    ranking,
+    robustness,
+)
+from tinybench.analysis.narrative.runs import chosen_runs
+from tinybench.analysis.narrative.training import gaps, learning, schedules, speed
+
+__all__ = [
+    "agreement",
+    "calibration",
+    "chosen_runs",
+    "classes",
+    "confusions",
+    "costs",
+    "ensembles",
+    "gaps",
+    "leaderboard",
+    "learning",
+    "nearness",
+    "published",
+    "published_table",
+    "ranking",
+    "robustness",
+    "schedules",
+    "speed",
+]

@@ -1,0 +1,59 @@
+"""Which runs a notebook is about, and what they lack."""
+
+from collections.abc import Sequence
+
+from tinybench.analysis.groups import trained
+from tinybench.analysis.results import RunResults
+from tinybench.analysis.words import counted, listed, span
+
+
+def chosen_runs(runs: Sequence[RunResults], all_runs: Sequence[RunResults]) -> list[str]:
+    """What `runs`, chosen from `all_runs`, are: recipes, seeds, data; what they lack; and which were left aside.
+
+    Raises:
+        UserError: there are none.
+    """
+    groups = trained(runs)
+    first = groups[0].runs[0].history
+    data, plan = first["dataset"], groups[0].runs[0].plan
+    of_plan = f"of the plan {plan}" if plan else "outside of plans"
+    seeds = span([len(group.runs) for group in groups])
+    sentences = [
+        f"{counted(len(runs), 'run')} {of_plan}: {counted(len(groups), 'recipe')} "
+        f"({listed(group.label for group in groups)}), {seeds} {'seed' if seeds == '1' else 'seeds'} each.",
+        f"They learned {data['name']}: {counted(data['classes'], 'class')}, "
+        f"{data.get('train_images', 0):,} training images.",
+    ]
+    chosen = {run.name for run in runs}
+    if others := [run.name for run in all_runs if run.name not in chosen]:
+        sentences.append(f"Left aside, since they are of another plan or learned something else: {listed(others)}.")
+    return sentences + lacking(runs)
+
+
+def lacking(runs: Sequence[RunResults]) -> list[str]:
+    """What is missing for a full comparison, and what makes it hard."""
+    groups = trained(runs)
+    found = []
+    epochs = [_epochs(run) for run in runs]
+    short = [
+        f"{run.name} ({done} of {planned} epochs)"
+        for run, (done, planned) in zip(runs, epochs, strict=True)
+        if done < planned
+    ]
+    if short:
+        found.append(f"**Not finished:** {listed(short)}.")
+    if untested := [run.name for run in runs if "best" not in run.tests]:
+        found.append(f"**Not tested:** {listed(untested)}; python src/test.py tests them.")
+    if single := [group.label for group in groups if len(group.runs) == 1]:
+        who = "every recipe" if len(single) == len(groups) else listed(single)
+        found.append(f"**One seed only:** {who}; what another seed would give is unknown.")
+    planned_epochs = [planned for _, planned in epochs]
+    if len(set(planned_epochs)) > 1:
+        found.append(f"The recipes have different numbers of epochs, {span(planned_epochs)}.")
+    return found
+
+
+def _epochs(run: RunResults) -> tuple[int, int]:
+    """Epochs done and planned."""
+    done = len(run.history["train_loss"])
+    return done, run.history["config"].get("epochs", done)

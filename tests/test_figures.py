@@ -1,0 +1,382 @@
+"""The figures of a comparison: what is drawn and written on them, and what is said where there is nothing to draw."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import NETWORKS, make_plan, make_run
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import same_color
+
+from tinybench.analysis import figures
+from tinybench.analysis.answers import agreement_matrices, pooled, predictions_by_recipe
+from tinybench.analysis.colors import MODEL_COLORS, model_color
+from tinybench.analysis.costs import cost_table, pareto_front
+from tinybench.analysis.figures.style import LINES, MARKERS, styles
+from tinybench.analysis.figures.training import mean_curve
+from tinybench.analysis.groups import comparable_runs, group_runs
+from tinybench.analysis.plotting import COMPARISON
+from tinybench.analysis.predictions import reliability_table
+from tinybench.analysis.results import PUBLISHED_COLUMNS, load_runs, read_published
+from tinybench.errors import UsageError, UserError
+from tinybench.runtime.files import read_json, write_json
+
+ALL = {**COMPARISON, "confusion_matrix": figures.confusion_matrix}
+NEED_TWO = {"critical_differences", "agreement_between_models"}
+
+
+def plan(tmp_path_factory, **options):
+    folder = tmp_path_factory.mktemp("results")
+    make_plan(folder, **options)
+    return load_runs(folder)
+
+
+@pytest.fixture(scope="module")
+def six(tmp_path_factory):
+    return plan(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """One network, one seed, one epoch."""
+    return plan(tmp_path_factory, models=("vit",), seeds=1, epochs=1)
+
+
+def drawn(figure):
+    """Draw it, so that limits and ticks are those that people see."""
+    FigureCanvasAgg(figure).draw()
+    return figure
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+@pytest.mark.parametrize(
+    ("name", "runs"), [*((name, "six") for name in ALL), *((name, "one") for name in ALL.keys() - NEED_TWO)]
+)
+def test_every_text_is_on_the_page_and_none_of_an_axis_overlap(name, runs, request):
+    figure = drawn(ALL[name](request.getfixturevalue(runs)))
+    renderer = figure.canvas.get_renderer()
+    page = figure.bbox
+    for axes in figure.axes:
+        assert axes.get_xlabel() or figure.get_supxlabel() or axes.get_ylabel(), "an axis without a name"
+        for axis in (axes.xaxis, axes.yaxis):
+            boxes = [t.get_window_extent(renderer) for t in axis.get_ticklabels() if t.get_text() and t.get_visible()]
+            rotated = any(text.get_rotation() % 90 for text in axis.get_ticklabels())
+            for first, second in itertools.pairwise(boxes):
+                assert rotated or not first.overlaps(second), f"{name}: labels overlap"
+        for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+            box = text.get_window_extent(renderer)
+            inside = page.x0 - 1 <= box.x0 and box.x1 <= page.x1 + 1 and page.y0 - 1 <= box.y0 and box.y1 <= page.y1 + 1
+            assert inside or not text.get_text(), text.get_text()
+    for text in figure.texts:
+        box = text.get_window_extent(renderer)
+        assert page.x0 <= box.x0 < box.x1 <= page.x1, text.get_text()
+        assert page.y0 <= box.y0 < box.y1 <= page.y1, text.get_text()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_without_runs_the_reason_is_one_line(name):
+    with pytest.raises(UserError, match=r"python src/train\.py") as caught:
+        ALL[name]([])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", NEED_TWO)
+def test_one_run_alone_compares_with_nothing(name, one):
+    with pytest.raises(UserError, match=r"another (one|tested recipe)"):
+        ALL[name](one)
+
+
+# ---- one look a model
+
+
+def test_each_model_has_its_colour_marker_and_line_wherever_it_appears(six):
+    found = styles(six)
+    assert {name: style.color for name, style in found.items()} == MODEL_COLORS
+    assert len({style.marker for style in found.values()}) == len({style.line for style in found.values()}) == 6
+    alone = styles([run for run in six if run.recipe == "vit"])
+    assert alone["vit"] == found["vit"]
+    for draw in (figures.learning_curves, figures.generalization_gap, figures.corruption_curves):
+        (line,) = (line for line in draw(six).axes[0].lines if line.get_label() == "vit")
+        assert same_color(line.get_color(), model_color("vit"))
+        assert line.get_marker() == MARKERS[5]
+
+
+def test_a_second_recipe_of_a_network_has_its_colour_but_another_line(tmp_path):
+    for recipe, model in (("resnet", "resnet"), ("resnet_long", "resnet"), ("mixer", "mixer"), ("svm", "svm")):
+        make_run(tmp_path / "plan" / recipe / "seed0", model)
+    found = styles(load_runs(tmp_path))
+    assert found["resnet"].color == found["resnet_long"].color == MODEL_COLORS["resnet"]
+    assert (found["resnet"].marker, found["resnet"].line) == (MARKERS[2], LINES[2])
+    assert len({style.line for style in found.values()}) == len({style.marker for style in found.values()}) == 4
+
+
+# ---- training
+
+
+def test_curves_are_means_over_seeds_with_a_band(six):
+    figure = figures.learning_curves(six)
+    accuracy, loss = figure.axes
+    assert (accuracy.get_ylabel(), loss.get_ylabel()) == ("validation accuracy (%)", "validation loss (nats)")
+    assert [line.get_label() for line in accuracy.lines] == list(NETWORKS) == legend(figure)
+    assert len(accuracy.collections) == 6
+    resnet = [run.history["val_acc"] for run in six if run.recipe == "resnet"]
+    np.testing.assert_allclose(accuracy.lines[2].get_ydata(), np.mean(resnet, axis=0))
+    assert list(accuracy.lines[2].get_xdata()) == list(range(1, 13))
+    assert "mean over 2 seeds" in figure.get_supxlabel()
+
+
+def test_one_seed_has_no_band_and_one_epoch_has_a_point(one):
+    figure = drawn(figures.learning_curves(one))
+    assert not figure.axes[0].collections
+    assert figure.axes[0].lines[0].get_marker() == MARKERS[5]
+    assert [tick for tick in figure.axes[0].get_xticks() if 0.5 <= tick <= 1.5] == [1]
+    assert figure.get_supxlabel() == "one seed"
+
+
+def test_a_curve_ends_with_its_shortest_seed(tmp_path):
+    for seed, epochs in enumerate((3, 5)):
+        make_run(tmp_path / "plan" / "vgg" / f"seed{seed}", "vgg", seed, epochs=epochs)
+    (group,) = group_runs(load_runs(tmp_path))
+    mean, low, high = mean_curve(group, lambda run: run.history["val_acc"])
+    assert len(mean) == 3
+    assert (low <= mean).all()
+    assert (mean <= high).all()
+
+
+def test_the_gap_is_train_minus_validation_and_says_what_train_accuracy_is(six):
+    figure = figures.generalization_gap(six)
+    history = [run.history for run in six if run.recipe == "vgg"]
+    expected = np.mean([np.subtract(h["train_acc"], h["val_acc"]) for h in history], axis=0)
+    np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), expected)
+    assert "varied and mixed images" in figure.get_supxlabel()
+
+
+def test_learning_rates_have_a_panel_each(six):
+    figure = figures.learning_rates(six)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[0] == "alexnet: sgd, cosine"
+    assert titles[5] == "vit: adamw, cosine"
+    assert figure.axes[5].get_ylim()[1] < 0.01 < figure.axes[0].get_ylim()[1]
+
+
+# ---- accuracy and costs
+
+
+def test_bars_are_sorted_and_have_intervals(six):
+    figure = figures.accuracy_bars(six)
+    (axes,) = figure.axes
+    top1, top5 = axes.patches[::2], axes.patches[1::2]
+    widths = [bar.get_width() for bar in top1]
+    assert widths == sorted(widths, reverse=True)
+    assert all(five.get_width() >= one.get_width() for one, five in zip(top1, top5, strict=True))
+    assert axes.get_yticklabels()[0].get_text() == "resnet"
+    assert len(axes.lines) == 12
+    assert "95 % interval" in figure.get_supxlabel()
+
+
+def test_one_seed_has_no_interval_and_that_is_said(one, tmp_path):
+    figure = figures.accuracy_bars(one)
+    assert not figure.axes[0].lines
+    assert figure.get_supxlabel() == "one seed each, which allows no interval over seeds"
+    make_plan(tmp_path, models=("vgg",), seeds=2)
+    make_plan(tmp_path, models=("vit",), seeds=1)
+    assert "one seed allows no interval: vit" in figures.accuracy_bars(load_runs(tmp_path)).get_supxlabel()
+
+
+def test_the_front_holds_what_nothing_beats():
+    costs = pd.Series({"a": 1.0, "b": 2.0, "c": 2.0, "d": 3.0, "e": 4.0, "f": np.nan})
+    accuracies = pd.Series({"a": 50.0, "b": 60.0, "c": 55.0, "d": 60.0, "e": 70.0, "f": 99.0})
+    assert pareto_front(costs, accuracies) == ["a", "b", "e"]
+    assert pareto_front(costs[:0], accuracies[:0]) == []
+
+
+def test_costs_have_a_panel_each_and_say_what_was_not_measured(six, tmp_path):
+    figure = figures.accuracy_against_costs(six)
+    assert [axes.get_xlabel() for axes in figure.axes] == [
+        "parameters (million)", "operations of one image (GFLOP)", "training time (minutes)",
+        "peak memory in training (GiB)",
+    ]  # fmt: skip
+    assert legend(figure) == ["Pareto front", *NETWORKS]
+    front = figure.axes[0].lines[0]
+    table = cost_table(six)
+    assert list(front.get_xdata()) == sorted(front.get_xdata())
+    assert table["accuracy"].max() == max(front.get_ydata())
+    make_run(tmp_path / "alone", "resnet")
+    (tmp_path / "alone" / "measurements.json").unlink()
+    bare = figures.accuracy_against_costs(load_runs(tmp_path))
+    assert "not measured" in bare.axes[1].texts[0].get_text()
+    assert not bare.axes[1].lines
+    assert len(bare.axes[0].lines) == 3
+
+
+def test_published_numbers_are_hollow_and_ours_filled_only_for_the_same_task(tmp_path, one):
+    table = pd.DataFrame(
+        [
+            ("resnet", 64.0, 85.0, 80, "held-out train", "none", "", "a"),
+            ("vit", 57.0, None, 100, "test", "none", "", "b"),
+            ("resnet34", 73.0, None, 9, "test", "ImageNet", "", "c"),
+        ],
+        columns=list(PUBLISHED_COLUMNS),
+    )
+    apart = figures.published_accuracy(one, table)
+    assert [line.get_markerfacecolor() for line in apart.axes[0].lines] == ["none"] * 3
+    assert [line.get_marker() for line in apart.axes[0].lines] == ["o", "X", "*"]
+    assert "measured here" not in " ".join(legend(apart))
+    make_plan(tmp_path, models=("resnet",), dataset="tiny-imagenet", classes=200, per_class=2, robust=False)
+    together = figures.published_accuracy(load_runs(tmp_path), table)
+    assert len(together.axes[0].lines) == 5
+    assert legend(together)[-1] == "measured here"
+    with pytest.raises(UserError, match="no published"):
+        figures.published_accuracy(one, table[:0])
+
+
+def test_published_numbers_are_read(tmp_path):
+    assert read_published(tmp_path).empty
+    (tmp_path / "published.csv").write_text(",".join(PUBLISHED_COLUMNS) + "\nvgg,60.5,,80,last,none,by hand,someone\n")
+    (row,) = read_published(tmp_path).itertuples()
+    assert (row.top1, row.pretraining) == (60.5, "none")
+    (tmp_path / "published.csv").write_text("network,top1\nvgg,60\n")
+    with pytest.raises(UserError, match="lacks top5"):
+        read_published(tmp_path)
+
+
+# ---- classes, predictions, robustness
+
+
+def test_the_confusion_matrix_is_percent_of_each_class(six):
+    figure = figures.confusion_matrix(six, "vgg")
+    axes = figure.axes[0]
+    cells = axes.collections[0].get_array()
+    np.testing.assert_allclose(cells.sum(axis=1), 100)
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert sorted(names) == [f"thing {label}" for label in range(10)]
+    assert names == [label.get_text() for label in axes.get_xticklabels()]
+    counts = sum(np.array(run.tests["best"]["confusion_matrix"]) for run in six if run.recipe == "vgg")
+    first = int(names[0].split()[1])
+    assert cells[0, 0] == pytest.approx(100 * counts[first, first] / 40)
+    assert axes.get_title() == "vgg, 2 seeds"
+    assert figures.confusion_matrix(six).axes[0].get_title() == "resnet, 2 seeds"
+    with pytest.raises(UserError, match="svm has not been tested; there are: alexnet"):
+        figures.confusion_matrix(six, "svm")
+
+
+def test_many_classes_are_drawn_without_crowding(tmp_path_factory):
+    many = plan(tmp_path_factory, models=("vgg", "resnet"), seeds=1, classes=60, per_class=3, robust=False)
+    axes = drawn(figures.class_accuracy(many)).axes[0]
+    assert len(axes.get_xticklabels()) == 20
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["vgg", "resnet"]
+    assert not drawn(figures.confusion_matrix(many)).axes[0].get_xticklabels()
+
+
+def test_classes_stand_hardest_first(six):
+    axes = figures.class_accuracy(six).axes[0]
+    means = axes.collections[0].get_array().mean(axis=1)
+    assert (np.diff(means) >= 0).all()
+
+
+def test_runs_tested_on_other_classes_are_not_compared(tmp_path):
+    make_run(tmp_path / "plan" / "vgg" / "seed0", "vgg", classes=10)
+    make_run(tmp_path / "plan" / "vit" / "seed0", "vit", classes=8)
+    with pytest.raises(UserError, match="different classes"):
+        figures.class_accuracy(load_runs(tmp_path))
+
+
+def test_the_reliability_diagram_shows_the_bins_of_all_seeds(six):
+    figure = figures.reliability_diagram(six)
+    axes = figure.axes[1]
+    answers = predictions_by_recipe(six)["vgg"]
+    table = reliability_table(pooled(answers, "vgg"))
+    assert table["count"].sum() == 2 * 200
+    np.testing.assert_allclose([bar.get_height() for bar in axes.patches], table["accuracy"].fillna(0))
+    np.testing.assert_allclose(axes.lines[1].get_ydata(), table["count"] / 400)
+    faint = [bar.get_alpha() < 1 for bar in axes.patches]
+    assert faint == (table["count"] < 10).tolist()
+    calibration = np.mean([run.tests["best"]["ece"] for run in six if run.recipe == "vgg"])
+    assert axes.get_title() == f"vgg, ECE {calibration:.3f}"
+
+
+def test_agreement_is_symmetric_and_its_diagonal_is_of_two_seeds(six, tmp_path):
+    same, kappa = agreement_matrices(predictions_by_recipe(six))
+    np.testing.assert_allclose(same, same.T)
+    np.testing.assert_allclose(kappa, kappa.T)
+    first, second = predictions_by_recipe(six)["vit"]
+    assert same.loc["vit", "vit"] == pytest.approx(100 * (first.answers == second.answers).mean())
+    pairs = [(a.answers == b.answers).mean() for a in predictions_by_recipe(six)["vgg"] for b in (first, second)]
+    assert same.loc["vgg", "vit"] == pytest.approx(100 * np.mean(pairs))
+    cells = figures.agreement_between_models(six).axes[0].collections[0].get_array()
+    np.testing.assert_allclose(cells, same)
+    make_plan(tmp_path, models=("vgg", "vit"), seeds=1)
+    single = figures.agreement_between_models(load_runs(tmp_path))
+    assert np.isnan(np.ma.filled(single.axes[0].collections[0].get_array(), np.nan)).tolist() == [[1, 0], [0, 1]]
+    assert "empty for one seed" in single.get_supxlabel()
+
+
+def test_recipes_that_do_not_differ_are_joined(tmp_path):
+    for recipe, model in (("resnet", "resnet"), ("twin", "resnet"), ("alexnet", "alexnet")):
+        make_run(tmp_path / "plan" / recipe / "seed0", model, per_class=60)
+    figure = figures.critical_differences(load_runs(tmp_path))
+    values, joined = figure.axes
+    assert [label.get_text().split()[0] for label in values.get_yticklabels()][2] == "alexnet"
+    (bar,) = joined.lines
+    assert list(bar.get_ydata()) == [0, 1]
+    assert len(values.lines) == 6
+    assert "nothing is said of others: " in figure.get_supxlabel()
+
+
+def test_robustness_has_a_panel_a_family_that_starts_with_the_clean_accuracy(six):
+    figure = figures.corruption_curves(six)
+    assert [axes.get_title() for axes in figure.axes] == ["noise", "blur", "weather", "digital"]
+    noise, resnet = figure.axes[0], [run for run in six if run.recipe == "resnet"]
+    content = [read_json(run.folder / "robustness.json") for run in resnet]
+    line = noise.lines[2]
+    assert list(line.get_xdata()) == [0, 1, 2, 3, 4, 5]
+    assert line.get_ydata()[0] == pytest.approx(np.mean([about["clean_acc"] for about in content]))
+    pair = ("gaussian_noise", "shot_noise")
+    noises = [about["corruptions"][name]["accuracy"][4] for about in content for name in pair]
+    assert line.get_ydata()[5] == pytest.approx(np.mean(noises))
+    attacks = figures.attack_curves(six)
+    assert [axes.get_title() for axes in attacks.axes] == ["FGSM", "PGD"]
+    assert list(attacks.axes[0].lines[0].get_xdata()) == [0, 1, 2, 4, 8]
+
+
+def test_missing_and_damaged_robustness_are_one_line(tmp_path):
+    make_run(tmp_path / "alone", "resnet", robust=False)
+    runs = load_runs(tmp_path)
+    with pytest.raises(UserError, match=r"python src/test\.py --robustness"):
+        figures.corruption_curves(runs)
+    write_json(tmp_path / "alone" / "robustness.json", {"clean_acc": 50.0, "corruptions": {}})
+    with pytest.raises(UserError, match="no attack was measured"):
+        figures.attack_curves(runs)
+    write_json(tmp_path / "alone" / "robustness.json", {"corruptions": {"fog": {"accuracy": [1, 2]}}})
+    with pytest.raises(UserError, match=r"robustness\.json is damaged"):
+        figures.corruption_curves(runs)
+
+
+def test_untested_runs_are_drawn_where_no_test_is_needed(tmp_path):
+    make_run(tmp_path / "alone", "resnet", robust=False)
+    (tmp_path / "alone" / "test_results.json").unlink()
+    runs = load_runs(tmp_path)
+    assert len(figures.learning_curves(runs).axes[0].lines) == 1
+    with pytest.raises(UserError, match="no run has been tested"):
+        figures.accuracy_bars(runs)
+
+
+# ---- which runs are compared
+
+
+def test_the_largest_plan_is_compared_and_others_by_name(tmp_path):
+    make_plan(tmp_path, plan="large", models=("vgg", "vit"), seeds=1, robust=False)
+    make_plan(tmp_path, plan="small", models=("vgg",), seeds=2, robust=False)
+    make_run(tmp_path / "large" / "resnet" / "seed0", "resnet", classes=8, robust=False)  # another task
+    make_run(tmp_path / "alone", "resnet", robust=False)
+    runs = load_runs(tmp_path)
+    assert [run.name for run in comparable_runs(runs)] == ["large/vgg/seed0", "large/vit/seed0"]
+    assert [run.name for run in comparable_runs(runs, "small")] == ["small/vgg/seed0", "small/vgg/seed1"]
+    assert comparable_runs([]) == []
+    with pytest.raises(UsageError, match="no plan 'none' among the results; plans that are there: large, small"):
+        comparable_runs(runs, "none")
+    assert [group.label for group in group_runs(runs)] == ["large/vgg", "small/vgg", "alone", "resnet", "vit"]

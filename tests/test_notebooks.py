@@ -1,0 +1,94 @@
+"""The notebooks: each runs on nothing, on a run and on a plan, draws what there is, and says what is missing."""
+
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_client.manager import KernelManager
+from made_up import make_plan, make_run
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+ABOUT_RUNS = [name for name in NAMES if name != "data_exploration"]
+SECONDS_A_CELL = 120
+
+
+def test_there_are_four():
+    assert NAMES == ["data_exploration", "error_analysis", "results_analysis", "training_dynamics"]
+
+
+def kernel(results_dir, data_dir):
+    """One process for several notebooks, since starting it and importing torch takes longer than most of them."""
+    manager = KernelManager()
+    folders = {"RESULTS_DIR": str(results_dir), "DATA_DIR": str(data_dir), "PLAN": ""}
+    manager.start_kernel(cwd=str(FOLDER), env=os.environ | folders)
+    return manager
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory, demo_data):
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("empty", "filled", "meagre")}
+    make_plan(folders["filled"], plan="demo", models=("alexnet", "resnet", "vit"), seeds=2)
+    make_run(folders["meagre"] / "alone", "vgg", epochs=2, robust=False)
+    for name in ("test_results.json", "predictions.npz", "measurements.json"):
+        (folders["meagre"] / "alone" / name).unlink()
+    managers = {name: kernel(folder, demo_data) for name, folder in folders.items()}
+    yield managers
+    for manager in managers.values():
+        manager.shutdown_kernel(now=True)
+
+
+def execute(name, manager):
+    """The outputs of a notebook that ends well, as text, and how many pictures it shows."""
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    reset = nbformat.v4.new_code_cell("%reset -f")  # names of the notebook before would hide that one is missing here
+    notebook.cells.insert(0, reset)
+    NotebookClient(notebook, km=manager, timeout=SECONDS_A_CELL).execute()
+    data = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert all(data), "something was printed, or warned of"
+    text = "\n".join(content.get("text/markdown", "") for content in data)
+    return text, sum("image/png" in content for content in data)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_on_no_results_it_runs_and_says_what_to_type(name, kernels):
+    text, pictures = execute(name, kernels["empty"])
+    if name == "data_exploration":
+        assert "**Missing:** no numbers about a data set; python src/explore_data.py writes them." in text
+        assert pictures == 4  # of the demo data
+        assert "10 classes" in text
+    else:
+        assert "**Missing:** no run has an epoch yet; train one with python src/train.py --model resnet." in text
+        assert pictures == 0
+
+
+@pytest.mark.parametrize(("name", "pictures"), list(zip(ABOUT_RUNS, (4, 5, 3), strict=True)))
+def test_on_the_runs_of_a_plan_it_draws_and_concludes(name, pictures, kernels):
+    text, shown = execute(name, kernels["filled"])
+    assert "6 runs of the plan demo: 3 recipes (alexnet, resnet and vit), 2 seeds each." in text
+    assert shown == pictures
+    missing = [line for line in text.splitlines() if "**Missing:**" in line]
+    expected = {"error_analysis": ["WordNet"], "results_analysis": ["published"], "training_dynamics": []}[name]
+    assert len(missing) == len(expected)
+    assert all(word in line for word, line in zip(expected, missing, strict=True))
+
+
+@pytest.mark.parametrize("name", ABOUT_RUNS)
+def test_on_an_untested_run_it_shows_what_there_is(name, kernels):
+    text, pictures = execute(name, kernels["meagre"])
+    assert "1 run outside of plans: 1 recipe (alone), 1 seed each." in text
+    assert "**Not tested:** alone" in text
+    assert pictures == (3 if name == "training_dynamics" else 0)
+    assert ("**Missing:** no run has been tested yet" in text) is (name != "training_dynamics")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_committed_was_run_in_order_and_is_small(name):
+    path = FOLDER / f"{name}.ipynb"
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert not any(output.output_type in ("error", "stream") for cell in cells for output in cell.outputs)
+    assert path.stat().st_size < 1_000_000
+    assert "/home/" not in path.read_text()
