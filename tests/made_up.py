@@ -109,6 +109,6 @@ def _disturb(folder, accuracy, rng):
         name: {str(radius): accuracy * float(np.exp(-radius / scale)) for radius in (1, 2, 4, 8)}
         for name, scale in (("fgsm", 3.0), ("pgd", 1.5))
     }
-    write_json(
-        folder / "robustness.json", {"clean_acc": float(accuracy), "corruptions": corruptions, "attacks": attacks}
-    )
+    measured = {"clean_acc": float(accuracy), "corruptions": corruptions, "attacks": attacks}
+    same = {"dataset": {"name": "demo", "test_images": 200}, "settings": {"images_per_class": 0, "seed": 0}}
+    write_json(folder / "robustness.json", measured | same)

@@ -164,6 +164,15 @@ def test_robustness_is_the_share_of_clean_accuracy_kept(change):
     assert families.startswith("Of the families, weather costs most (accuracy falls to 40.0 %), weather least")
 
 
+def test_corruption_errors_are_relative_to_alexnet(change):
+    twice = {"corruptions": {"fog": {"family": "weather", "accuracy": [80.0] * 5}}}
+    with pytest.raises(UserError, match="AlexNet's robustness"):
+        narrative.corruption_errors(change("vgg", file="robustness.json", **twice))
+    half = {"corruptions": {"fog": {"family": "weather", "accuracy": [60.0] * 5}}}
+    (sentence,) = narrative.corruption_errors(change("alexnet", "alexnet", file="robustness.json", **half))
+    assert sentence.endswith("vgg (50.0 %) and alexnet (100.0 %).")
+
+
 def test_mistakes_are_counted_by_hand(change):
     matrix = [[6, 4, 0], [1, 9, 0], [0, 0, 0]]
     ids = {"n1": 60.0, "n2": 90.0, "n3": None}

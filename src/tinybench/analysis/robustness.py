@@ -1,6 +1,7 @@
 """Numbers made from robustness.json."""
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,25 @@ def robustness_table(runs: Sequence[RunResults]) -> pd.DataFrame:
     rows = [{"label": group.label, **row} for group in groups for run in group.runs for row in _rows(run)]
     keys = ["label", "kind", "family", "strength"]
     return pd.DataFrame(rows, columns=[*keys, "accuracy"]).groupby(keys, sort=False, as_index=False).mean()
+
+
+def mean_corruption_errors(runs: Sequence[RunResults]) -> dict[str, float]:
+    """The mean corruption error of each measured recipe, by label: the mean over its runs and AlexNet's.
+
+    Raises:
+        UserError: no robustness was measured, or not that of AlexNet, or not on the same images.
+    """
+    trained(runs)
+    groups = group_runs(runs, lambda run: (run.folder / FILE).exists())
+    alexnets = [read_json(run.folder / FILE) for group in groups if group.model == "alexnet" for run in group.runs]
+    if not alexnets:
+        raise UserError(f"AlexNet's robustness, which corruption errors are relative to, was not measured; {COMMAND}")
+    return {
+        group.label: fmean(
+            mean_corruption_error(read_json(run.folder / FILE), alexnet) for run in group.runs for alexnet in alexnets
+        )
+        for group in groups
+    }
 
 
 def _rows(run: RunResults) -> list[dict[str, Any]]:

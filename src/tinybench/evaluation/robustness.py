@@ -53,10 +53,8 @@ def test_robustness(path: Path, options: TestOptions, *, images_per_class: int) 
             started = time.perf_counter()
             results[part] = test(network, images, bar.update)
             seconds[part] = time.perf_counter() - started
-    corruption_acc = fmean(accuracy for about in results["corruptions"].values() for accuracy in about["accuracy"])
     results |= {
-        "corruption_acc": corruption_acc,
-        "mean_corruption_error": 100 - corruption_acc,
+        "corruption_acc": fmean(value for about in results["corruptions"].values() for value in about["accuracy"]),
         "weights": network.name,
         "epoch": network.checkpoint["epoch"],
         "model": network.checkpoint["model"],

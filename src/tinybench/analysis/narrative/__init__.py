@@ -3,6 +3,7 @@
 from tinybench.analysis.narrative.errors import agreement, classes, confusions, nearness
 from tinybench.analysis.narrative.results import (
     calibration,
+    corruption_errors,
     costs,
     ensembles,
     leaderboard,
@@ -20,6 +21,7 @@ __all__ = [
     "chosen_runs",
     "classes",
     "confusions",
+    "corruption_errors",
     "costs",
     "ensembles",
     "gaps",

@@ -12,7 +12,7 @@ from tinybench.analysis.groups import tested
 from tinybench.analysis.predictions import ensemble, scores, topk_accuracy
 from tinybench.analysis.published import HONEST, same_task, with_kinds
 from tinybench.analysis.results import RunResults
-from tinybench.analysis.robustness import robustness_table
+from tinybench.analysis.robustness import mean_corruption_errors, robustness_table
 from tinybench.analysis.significance import pairwise_comparisons
 from tinybench.analysis.words import counted, listed, with_values
 from tinybench.errors import UserError
@@ -149,6 +149,16 @@ def robustness(runs: Sequence[RunResults]) -> list[str]:
         f"Of the families, {families.idxmin()} costs most (accuracy falls to {families.min():.1f} %), "
         f"{families.idxmax()} least ({families.max():.1f} %); means over recipes and severities.",
     ]
+
+
+def corruption_errors(runs: Sequence[RunResults]) -> list[str]:
+    """Errors on corrupted images beside those of AlexNet.
+
+    Raises:
+        UserError: as `mean_corruption_errors`.
+    """
+    errors = dict(sorted(mean_corruption_errors(runs).items(), key=lambda item: item[1]))
+    return [f"Mean corruption error (AlexNet's errors are 100 %, less is better): {with_values(errors, '{:.1f} %')}."]
 
 
 def published_table(runs: Sequence[RunResults], table: pd.DataFrame) -> pd.DataFrame:
