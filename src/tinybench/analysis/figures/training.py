@@ -38,6 +38,9 @@ def learning_curves(runs: Sequence[RunResults]) -> Figure:
     ):
         _lines(place, runs, partial(_listed, name=name))
         place.set_ylabel(label)
+    losses = [loss for run in runs for loss in run.history["val_loss"]]
+    if max(losses) > 10 * min(losses):  # a network that started badly would leave nothing to see of the others
+        axes[0, 1].set_yscale("log")
     legend_of_models(figure, axes[0, 0])
     figure.suptitle(task_title(groups[0]))
     note(figure, _band(groups))
