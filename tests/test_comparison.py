@@ -1,5 +1,6 @@
 """Plans, what becomes of their runs, and the table they end in."""
 
+import dataclasses
 import functools
 import signal
 import subprocess
@@ -59,6 +60,13 @@ def test_a_plan_is_models_times_seeds_with_overrides():
     assert runs[0].recipe.dropout == 0.5  # of config.py's recipe
 
 
+def test_a_plan_compares_variants_of_a_recipe():
+    variant = {"recipe": "vgg", "weight_decay": 0.5}
+    vgg, heavy = small_plan(models=("vgg", "heavy"), seeds=1, overrides_for={"heavy": variant}).runs()
+    assert (heavy.name, heavy.recipe_name) == ("small/heavy/seed0", "heavy")
+    assert heavy.recipe == dataclasses.replace(vgg.recipe, weight_decay=0.5)
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -68,6 +76,7 @@ def test_a_plan_is_models_times_seeds_with_overrides():
         ({"seeds": (1, 1)}, "no seed twice"),
         ({"overrides": {"learning_rate": 1}}, "no field learning_rate"),
         ({"overrides": {"epochs": -1}}, "alexnet: epochs must be positive"),
+        ({"overrides": {"recipe": "vit"}}, "no field recipe"),
         ({"overrides": {"seed": 1}}, "counts its seeds itself"),
         ({"overrides_for": {"vit": {}}}, "overrides for vit, which the plan does not run"),
         ({"name": "a/b"}, "without separators"),

@@ -19,7 +19,7 @@ class Run:
 
     Attributes:
         name: of its folder below results_dir: <plan>/<recipe>/seed<k>.
-        recipe_name: the entry of config.py that it started from.
+        recipe_name: as the plan calls it.
         recipe: with all overrides, and with the seed.
     """
 
@@ -37,7 +37,8 @@ class Plan:
         models: networks or entries of config.py; "all" stands for the networks of the registry.
         seeds: how many, counted from 0, or which.
         overrides: fields of every recipe that differ from config.py.
-        overrides_for: further ones, by the name of the recipe.
+        overrides_for: further ones, by the name of the recipe. With a key `recipe`, the name is that of a variant of
+            that entry of config.py.
     """
 
     name: str = "comparison"
@@ -75,13 +76,15 @@ class Plan:
         ]
 
     def _recipe(self, name: str) -> Recipe:
-        changes = {**self.overrides, **self.overrides_for.get(name, {})}
+        own = dict(self.overrides_for.get(name, {}))
+        entry = own.pop("recipe", name)
+        changes = self.overrides | own
         if unknown := sorted(changes.keys() - {spec.name for spec in dataclasses.fields(Recipe)}):
             raise UsageError(f"a recipe has no field {', '.join(unknown)}")
         if "seed" in changes:
             raise UsageError("a plan counts its seeds itself; state them as seeds")
         try:
-            return dataclasses.replace(get_recipe(name), **changes)
+            return dataclasses.replace(get_recipe(entry), **changes)
         except UsageError as error:
             raise UsageError(f"{name}: {error}") from error
 
