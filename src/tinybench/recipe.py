@@ -27,6 +27,14 @@ class Recipe:
     model_options: dict[str, int | float | bool | str] = field(default_factory=dict)
     """Further options of the network's constructor, such as `patch_size 16` for the ViT."""
 
+    # ---- starting weights
+    pretrained: str = ""
+    """Weights to start from: imagenet (torchvision's), or the path of a checkpoint or a state dict (none: random)."""
+    freeze: str = ""
+    """Leave as they came: all_but_head, or a part of the network (such as stage2) and all before it."""
+    body_lr_factor: float = 1.0
+    """Factor of the learning rate of all but the head."""
+
     # ---- data
     dataset: str = "tiny-imagenet"
     """tiny-imagenet, demo, or the path of a folder of class folders."""
@@ -46,6 +54,10 @@ class Recipe:
     """Parameter of the Beta distribution of the mixing weights; half of the batches are mixed (0: none)."""
 
     # ---- optimisation
+    loss: Literal["cross_entropy", "hinge", "squared_hinge"] = "cross_entropy"
+    """What training lowers; the hinge losses are those of support vector machines."""
+    margin: float = 20.0
+    """By how much the right class's score must lead for a hinge loss of 0."""
     epochs: int = 50
     """Passes over the training images."""
     total_epochs: int = 0
@@ -105,7 +117,16 @@ class Recipe:
         Raises:
             UsageError: naming the field or the two fields that do not fit.
         """
-        positive = ("image_size", "epochs", "batch_size", "accumulate_steps", "lr", "step_epochs")
+        positive = (
+            "image_size",
+            "epochs",
+            "batch_size",
+            "accumulate_steps",
+            "lr",
+            "step_epochs",
+            "margin",
+            "body_lr_factor",
+        )
         not_negative = (
             "classes", "images_per_class", "total_epochs", "weight_decay", "warmup_epochs", "warmup_start_lr",
             "min_lr", "clip_grad_norm", "mixup_cutmix_alpha", "seed", "save_every",
@@ -130,6 +151,14 @@ class Recipe:
             raise UsageError("classes must be 0 (all) or at least 2")
         if self.batch_size % self.accumulate_steps:
             raise UsageError(f"accumulate_steps {self.accumulate_steps} does not divide batch_size {self.batch_size}")
+        if self.loss != "cross_entropy" and self.label_smoothing > 0:
+            raise UsageError(f"label_smoothing {self.label_smoothing} goes with loss cross_entropy, not {self.loss}")
+        if self.loss == "cross_entropy" and self.margin != type(self).margin:
+            raise UsageError(f"margin {self.margin} goes with loss hinge or squared_hinge, not cross_entropy")
+        if self.freeze and not self.pretrained:
+            raise UsageError(f"freeze {self.freeze} without pretrained would keep random weights; add pretrained")
+        if self.freeze == "all_but_head" and self.body_lr_factor != 1:
+            raise UsageError(f"body_lr_factor {self.body_lr_factor} does nothing with freeze all_but_head")
         if self.nesterov and self.optimizer != "sgd":
             raise UsageError(f"nesterov goes with optimizer sgd, not {self.optimizer}")
         if not 0 < self.step_factor < 1:
@@ -186,15 +215,21 @@ class RunOptions:
     """Also write last.pth within an epoch, when so many minutes have passed since the last one."""
     tensorboard: bool = False
     """Write the history as TensorBoard events too, into the run's folder."""
+    model_file: Path | None = None
+    """The file that registers the network, where that is none of tinybench's own."""
 
     @property
     def folder(self) -> Path:
         return self.results_dir / self.run_name
 
     def where(self) -> str:
-        """The flags that a later command on this run needs: the folders and the device that are not the usual ones."""
+        """The flags that a later command on this run needs: what differs of folders, device and model file."""
         usual = RunOptions(run_name=self.run_name)
-        names = [name for name in ("data_dir", "results_dir", "device") if getattr(self, name) != getattr(usual, name)]
+        names = [
+            name
+            for name in ("data_dir", "results_dir", "device", "model_file")
+            if getattr(self, name) != getattr(usual, name)
+        ]
         return "".join(f" --{name} {getattr(self, name)}" for name in names)
 
 
@@ -220,13 +255,13 @@ def load_recipes(path: Path = CONFIG_FILE) -> dict[str, Recipe]:
     return recipes
 
 
-def get_recipe(name: str, path: Path = CONFIG_FILE) -> Recipe:
-    """The recipe of that name.
+def get_recipe(name: str, recipes: dict[str, Recipe] | None = None) -> Recipe:
+    """The recipe of that name, out of `recipes` (default: those of config.py).
 
     Raises:
         UsageError: there is none; the message lists the known ones.
     """
-    recipes = load_recipes(path)
+    recipes = load_recipes() if recipes is None else recipes
     if name not in recipes:
         raise UsageError(f"unknown recipe {name!r}; known: {', '.join(sorted(recipes))}")
     return recipes[name]

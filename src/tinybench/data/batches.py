@@ -1,11 +1,10 @@
 """Batches on the device: a training batch is a pure function of (images, recipe, epoch, step)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from tinybench.data.augment import build_policy, normalize
 from tinybench.data.imageset import ImageSet
@@ -39,13 +38,12 @@ class Batch:
         for images, labels, other_labels in columns:
             yield Batch(images, labels, other_labels, self.lam)
 
-    def loss(self, logits: Tensor, label_smoothing: float) -> Tensor:
-        """Mean cross entropy, both labels weighed by lambda."""
-        loss = F.cross_entropy(logits, self.labels, label_smoothing=label_smoothing)
+    def loss(self, logits: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """What `criterion` makes of logits and labels, both labels weighed by lambda."""
+        loss = criterion(logits, self.labels)
         if self.lam == 1:
             return loss
-        other = F.cross_entropy(logits, self.other_labels, label_smoothing=label_smoothing)
-        return self.lam * loss + (1 - self.lam) * other
+        return self.lam * loss + (1 - self.lam) * criterion(logits, self.other_labels)
 
     def correct(self, logits: Tensor) -> Tensor:
         """Number of right answers, both labels weighed by lambda; float32 scalar."""

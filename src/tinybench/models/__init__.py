@@ -8,10 +8,11 @@ from typing import Any
 from torch import nn
 
 from tinybench.errors import UsageError
-from tinybench.models.alexnet import AlexNet
+from tinybench.models.alexnet import AlexNet, StockAlexNet
 from tinybench.models.densenet import DenseNet
 from tinybench.models.efficientnet import EfficientNet
 from tinybench.models.resnet import ResNet
+from tinybench.models.svm import SVM
 from tinybench.models.vgg import VGG
 from tinybench.models.vit import ViT
 
@@ -25,6 +26,7 @@ class ModelInfo:
         year, paper: of its publication; authors and address.
         build: the constructor; keyword arguments only.
         recipe: the entry of config.py that `--model` stands for.
+        compared: whether `all` in a plan includes it.
     """
 
     title: str
@@ -32,6 +34,7 @@ class ModelInfo:
     paper: str
     build: Callable[..., nn.Module]
     recipe: str
+    compared: bool = True
 
 
 MODELS: dict[str, ModelInfo] = {
@@ -43,11 +46,22 @@ MODELS: dict[str, ModelInfo] = {
         "EfficientNet-B0", 2019, "Tan and Le, https://arxiv.org/abs/1905.11946", EfficientNet, "efficientnet"
     ),
     "vit": ModelInfo("ViT-S", 2020, "Dosovitskiy et al., https://arxiv.org/abs/2010.11929", ViT, "vit"),
+    "svm": ModelInfo(
+        "Linear SVM",
+        1999,
+        "Weston and Watkins, https://www.esann.org/sites/default/files/proceedings/legacy/es1999-461.pdf",
+        SVM,
+        "svm",
+        False,
+    ),
+    "alexnet_stock": ModelInfo(
+        "AlexNet (stock)", 2014, "Krizhevsky, https://arxiv.org/abs/1404.5997", StockAlexNet, "alexnet_scratch", False
+    ),
 }
 
 
 def list_models() -> list[str]:
-    """The names of all networks, oldest first."""
+    """The names of all networks."""
     return list(MODELS)
 
 
@@ -58,7 +72,7 @@ def get_model_info(name: str) -> ModelInfo:
         UsageError: there is none; the message lists the known ones.
     """
     if name not in MODELS:
-        raise UsageError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
+        raise UsageError(f"unknown model {name!r}; known: {', '.join(MODELS)}; one of your own needs --model_file")
     return MODELS[name]
 
 

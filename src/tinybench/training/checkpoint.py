@@ -86,17 +86,26 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, damaged, or no checkpoint of tinybench's.
     """
+    checkpoint = read_tensors(path)
+    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or KEYS - checkpoint.keys():
+        raise UserError(f"{path} is no checkpoint that this version of tinybench wrote")
+    return checkpoint
+
+
+def read_tensors(path: Path) -> Any:
+    """Read what torch.save wrote of tensors and plain types onto the CPU.
+
+    Raises:
+        UserError: the file is missing or damaged, or holds more than that.
+    """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
         raise UserError(f"{path} is damaged, or holds more than tensors and plain types; it is not read") from error
     except Exception as error:  # torch raises RuntimeError, EOFError, KeyError and others for damaged files
         raise UserError(f"{path} is damaged or no checkpoint") from error
-    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or KEYS - checkpoint.keys():
-        raise UserError(f"{path} is no checkpoint that this version of tinybench wrote")
-    return checkpoint
 
 
 def load_network(checkpoint: dict[str, Any], weights: Literal["model", "ema"] = "model") -> nn.Module:

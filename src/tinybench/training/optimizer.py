@@ -1,23 +1,32 @@
 """The optimizer of a recipe, and the learning rate as a function of the step."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
 
+from tinybench.errors import UsageError
 from tinybench.recipe import Recipe
+from tinybench.training.freezing import head_of
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over all parameters of `model`.
+    """The recipe's optimizer over all parameters of `model` that are not frozen.
 
     Norms and biases (all that has fewer than two dimensions) are not decayed unless the recipe asks for it: they are
-    few, and pulling a norm's scale to zero is not what weight decay is for.
+    few, and pulling a norm's scale to zero is not what weight decay is for. `lr_factor` of a group is what its
+    learning rate is multiplied by.
+
+    Raises:
+        UsageError: body_lr_factor is given, and there is no body.
     """
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    decayed = [p for p in parameters if p.ndim > 1 or recipe.decay_norm_and_bias]
-    others = [p for p in parameters if p.ndim <= 1 and not recipe.decay_norm_and_bias]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = []
+    for factor, parameters in _body_and_head(model, recipe.body_lr_factor):
+        decayed = [p for p in parameters if p.ndim > 1 or recipe.decay_norm_and_bias]
+        others = [p for p in parameters if p.ndim <= 1 and not recipe.decay_norm_and_bias]
+        groups.append({"params": decayed, "weight_decay": recipe.weight_decay, "lr_factor": factor})
+        groups.append({"params": others, "weight_decay": 0.0, "lr_factor": factor})
     groups = [group for group in groups if group["params"]]
     momentum = recipe.momentum
     match recipe.optimizer:
@@ -30,6 +39,18 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         case "rmsprop":
             # Decay of the squared gradients and epsilon as in EfficientNet (Tan and Le 2019, section 5.2).
             return torch.optim.RMSprop(groups, lr=recipe.lr, momentum=momentum, alpha=0.9, eps=1e-3, foreach=True)
+
+
+def _body_and_head(model: nn.Module, body_lr_factor: float) -> list[tuple[float, list[nn.Parameter]]]:
+    """The parameters to train, by the factor of their learning rate."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if body_lr_factor == 1:
+        return [(1.0, trained)]
+    head = {*head_of(model).parameters()}
+    body = [parameter for parameter in trained if parameter not in head]
+    if not body:
+        raise UsageError(f"body_lr_factor {body_lr_factor} slows nothing: the head is the whole network")
+    return [(body_lr_factor, body), (1.0, [parameter for parameter in trained if parameter in head])]
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:

@@ -16,8 +16,10 @@ from tinybench.runtime.device import describe_environment, memory_format
 from tinybench.runtime.seeds import Purpose, derive_seed
 from tinybench.training.checkpoint import network_options
 from tinybench.training.ema import Ema
+from tinybench.training.freezing import freeze
 from tinybench.training.history import History
 from tinybench.training.optimizer import build_optimizer
+from tinybench.training.pretrained import load_pretrained
 from tinybench.training.state import TrainingState
 
 # What a run and its test leave in the folder; gone when the run is overwritten.
@@ -61,12 +63,18 @@ def load_images(recipe: Recipe, data_dir: Path) -> tuple[ImageSet, ImageSet]:
     return split.train_val_split(images, recipe.val_fraction, recipe.seed)
 
 
-def build_state(recipe: Recipe, train_images: ImageSet, val_images: ImageSet, device: torch.device) -> TrainingState:
-    """The state of a run before its first step."""
+def build_state(
+    recipe: Recipe, train_images: ImageSet, val_images: ImageSet, device: torch.device, *, resumed: bool = False
+) -> TrainingState:
+    """The state of a run before its first step; one that is resumed does not need its pretrained weights again."""
     torch.manual_seed(derive_seed(recipe.seed, Purpose.INIT))
     options = network_options(recipe)
     # Built on the CPU, so that the initial weights are the same on every device.
     model = build_model(recipe.model, num_classes=train_images.num_classes, image_size=recipe.image_size, **options)
+    if recipe.pretrained and not resumed:
+        print(load_pretrained(model, recipe, train_images.class_ids), flush=True)
+    if recipe.freeze:
+        freeze(model, recipe.freeze)
     model = model.to(device).to(memory_format=memory_format(recipe.channels_last))
     about = {
         "config": recipe.as_dict(),

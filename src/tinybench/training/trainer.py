@@ -34,7 +34,9 @@ from tinybench.training.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from tinybench.training.freezing import set_training_mode
 from tinybench.training.history import History
+from tinybench.training.loss import build_criterion
 from tinybench.training.optimizer import learning_rate
 from tinybench.training.setup import build_state, load_images, own_folder
 from tinybench.training.state import TrainingState
@@ -62,7 +64,7 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
     device = pick_device(options.device)
     check_precision(device, recipe.precision)
     train_images, val_images = load_images(recipe, options.data_dir)
-    state = build_state(recipe, train_images, val_images, device)
+    state = build_state(recipe, train_images, val_images, device, resumed=resume is not None)
     if resume:
         checkpoint = read_checkpoint(resume)
         check_resume(checkpoint, recipe, train_images)
@@ -97,7 +99,7 @@ def run_epochs(
         for epoch in range(len(history), recipe.epochs):
             reader, refreshed_at = LaggedReader(), time.monotonic()
             started = time.perf_counter() - state.seconds
-            state.model.train()
+            set_training_mode(state.model)
             for step in range(state.step, steps):
                 batch = batches.batch(epoch, step)
                 lr = learning_rate(recipe, epoch * steps + step, steps)
@@ -165,13 +167,13 @@ def train_step(recipe: Recipe, state: TrainingState, batch: Batch, lr: float, dr
     """One step of the optimizer on one batch; adds the batch's loss and right answers to `state.sums`."""
     device = batch.images.device
     for group in state.optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_factor", 1.0)  # checkpoints of older versions have no factor
     torch.manual_seed(dropout_seed)
     for piece in batch.pieces(recipe.accumulate_steps):
         with autocast(device, recipe.precision):
             logits = state.model(piece.images)
         logits = logits.float()
-        loss = piece.loss(logits, recipe.label_smoothing)
+        loss = piece.loss(logits, build_criterion(recipe))
         state.scaler.scale(loss * (len(piece) / len(batch))).backward()
         state.sums += torch.stack((loss.detach() * len(piece), piece.correct(logits.detach())))
     if recipe.clip_grad_norm > 0:
