@@ -19,11 +19,15 @@ PARAMETERS = {
     "densenet": 7_151_048,
     "efficientnet": 4_263_748,
     "vit": 21_470_792,
+    "svm": 2_457_800,
+    "alexnet_stock": 57_823_240,
 }
 
 
 def build(name, **options):
     torch.manual_seed(0)
+    if name == "alexnet_stock" and options.get("image_size", 64) < 63:
+        options = {"stem": "8x8", **options}
     return build_model(name, **{"num_classes": 200, **options})
 
 
@@ -32,11 +36,11 @@ def count(model):
 
 
 def test_the_registry_is_complete():
-    assert list_models() == ["alexnet", "vgg", "resnet", "densenet", "efficientnet", "vit"]
+    assert list_models() == ["alexnet", "vgg", "resnet", "densenet", "efficientnet", "vit", "svm", "alexnet_stock"]
     recipes = load_recipes()
     for name, info in MODELS.items():
         assert recipes[info.recipe].model == name
-        assert 2012 <= info.year <= 2026
+        assert 1999 <= info.year <= 2026
         assert "https://" in info.paper
 
 
@@ -55,6 +59,14 @@ def test_output_shape(name, image_size):
     model = build(name, image_size=image_size, num_classes=7).eval()
     with torch.inference_mode():
         assert model(torch.randn(2, 3, image_size, image_size)).shape == (2, 7)
+
+
+@pytest.mark.parametrize(("stem", "smallest"), [("11x11", 63), ("8x8", 20)])
+def test_the_smallest_image_of_the_stock_alexnet(stem, smallest):
+    model = build("alexnet_stock", image_size=smallest, stem=stem).eval()
+    assert model(torch.randn(1, 3, smallest, smallest)).shape == (1, 200)
+    with pytest.raises(RuntimeError, match=r"small|greater|size"):
+        model(torch.randn(1, 3, smallest - 1, smallest - 1))
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -104,7 +116,7 @@ def test_drop_path_keeps_the_expectation_and_drops_whole_images():
 def test_unknown_names_and_options_list_the_known():
     with pytest.raises(UsageError, match="unknown model 'lenet'; known: alexnet, vgg"):
         build("lenet")
-    with pytest.raises(UsageError, match=r"resnet has no option patch_size; it has: depth, dropout, stem"):
+    with pytest.raises(UsageError, match=r"resnet has no option patch_size; it has: depth, dropout, max_pool, stem"):
         build("resnet", patch_size=8)
 
 
@@ -114,7 +126,9 @@ def test_unknown_names_and_options_list_the_known():
         ("vit", {"patch_size": 7}, ["patch_size 7", "image_size 64"]),
         ("vit", {"num_heads": 5}, ["num_heads 5", "dim 384"]),
         ("resnet", {"depth": 50}, ["depth", "18, 34"]),
-        ("resnet", {"stem": "large"}, ["stem", "imagenet"]),
+        ("resnet", {"stem": "large"}, ["stem", "7x7"]),
+        ("alexnet_stock", {"image_size": 62, "stem": "11x11"}, ["image_size 62", "63", "stem 11x11"]),
+        ("alexnet_stock", {"image_size": 19, "stem": "8x8"}, ["image_size 19", "20", "stem 8x8"]),
         ("efficientnet", {"strides": "none"}, ["strides", "imagenet"]),
         ("densenet", {"growth_rate": "many"}, ["densenet"]),
     ],
@@ -158,6 +172,11 @@ def torchvision_resnet(depth=18, small=True):
     reference = getattr(torchvision.models, f"resnet{depth}")(num_classes=200)
     if small:
         reference.conv1, reference.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
+    return reference
+
+
+def without_pool(reference):
+    reference.maxpool = nn.Identity()
     return reference
 
 
@@ -216,7 +235,9 @@ def ordered(model):
         ("vgg", {}, torchvision_vgg),
         ("resnet", {}, torchvision_resnet),
         ("resnet", {"depth": 34}, lambda: torchvision_resnet(34)),
-        ("resnet", {"stem": "imagenet"}, lambda: torchvision_resnet(small=False)),
+        ("resnet", {"stem": "7x7", "max_pool": True}, lambda: torchvision_resnet(small=False)),
+        ("resnet", {"stem": "7x7"}, lambda: without_pool(torchvision_resnet(small=False))),
+        ("alexnet_stock", {}, lambda: torchvision.models.alexnet(num_classes=200)),
         ("densenet", {}, torchvision_densenet),
         ("densenet", {"growth_rate": 16}, lambda: torchvision_densenet(16)),
         ("efficientnet", {}, torchvision_efficientnet),

@@ -356,7 +356,12 @@ def test_the_float64_guard_works():
 @pytest.mark.parametrize("model", list_models())
 def test_a_step_of_every_network_needs_no_float64(demo_data, model):
     recipe = dataclasses.replace(
-        get_recipe(model), dataset="demo", images_per_class=10, batch_size=4, image_size=32, ema_decay=0.9
+        get_recipe(MODELS[model].recipe),
+        dataset="demo",
+        images_per_class=10,
+        batch_size=4,
+        image_size=32,
+        ema_decay=0.9,
     )
     images, val_images = load_images(recipe, demo_data)
     with NoFloat64():

@@ -52,10 +52,15 @@ MODELS: dict[str, ModelInfo] = {
         "Weston and Watkins, https://www.esann.org/sites/default/files/proceedings/legacy/es1999-461.pdf",
         SVM,
         "svm",
-        False,
+        compared=False,
     ),
     "alexnet_stock": ModelInfo(
-        "AlexNet (stock)", 2014, "Krizhevsky, https://arxiv.org/abs/1404.5997", StockAlexNet, "alexnet_scratch", False
+        "AlexNet (stock)",
+        2014,
+        "Krizhevsky, https://arxiv.org/abs/1404.5997",
+        StockAlexNet,
+        "alexnet_scratch",
+        compared=False,
     ),
 }
 

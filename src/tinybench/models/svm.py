@@ -19,8 +19,6 @@ class SVM(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(3 * image_size**2, num_classes)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, 3, 64, 64)
         return self.head(self.dropout(x.flatten(1)))  # of (B, 12288)
