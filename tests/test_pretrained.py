@@ -68,7 +68,7 @@ def test_imagenet_weights_give_torchvisions_logits(in_cache, name, model, option
     images = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         torch.testing.assert_close(network(images), reference(images), rtol=1e-4, atol=1e-5)
-    assert not (summary.left or summary.unused or summary.resized)
+    assert summary.left == summary.unused == summary.resized == []
 
 
 def test_a_new_head_and_the_body_of_imagenet(in_cache):
@@ -136,7 +136,7 @@ def test_a_run_of_ours_with_its_head(tmp_path, demo_data):
     network, summary = start("vit", tmp_path / "best_model.pth", num_classes=10, class_ids=class_ids, **VIT)
     for name, tensor in saved.state_dict().items():
         assert torch.equal(network.state_dict()[name], tensor), name
-    assert not (summary.left or summary.unused)
+    assert summary.left == summary.unused == []
 
 
 def test_the_head_for_other_classes_is_not_taken_even_if_it_fits(tmp_path, demo_data):
@@ -195,7 +195,7 @@ def test_files_that_fit_nothing_are_refused_in_one_line(tmp_path, content, messa
 
 def test_a_file_that_runs_code_is_not_read(tmp_path, capsys):
     (tmp_path / "weights.pth").write_bytes(pickle.dumps({"head.bias": RunsCode()}, protocol=2))
-    with pytest.raises(UserError, match="it is not read|no checkpoint"):
+    with pytest.raises(UserError, match=r"it is not read|no checkpoint"):
         start("resnet", tmp_path / "weights.pth")
     assert "must not" not in capsys.readouterr().out
 
@@ -217,17 +217,18 @@ def test_a_resumed_run_does_not_load_them_again(tmp_path, demo_data, monkeypatch
     whole, halves = (RunOptions(run_name=n, data_dir=demo_data, results_dir=tmp_path, device="cpu") for n in "ab")
     train(recipe, whole)
 
-    class Lost(Exception):
+    class Lost(Exception):  # as if the machine had gone
         pass
 
-    def one_step(recipe, state, *arguments, **options):
+    def two_steps(recipe, state, *arguments, **options):
         if state.step == 2:
             raise Lost
         train_step(recipe, state, *arguments, **options)
 
-    with monkeypatch.context() as patch, pytest.raises(Lost):
-        patch.setattr(trainer, "train_step", one_step)
-        train(recipe, dataclasses.replace(halves, checkpoint_minutes=0))
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "train_step", two_steps)
+        with pytest.raises(Lost):
+            train(recipe, dataclasses.replace(halves, checkpoint_minutes=0))
     (tmp_path / "first" / "best_model.pth").unlink()
     train(recipe, halves, resume=halves.folder / "last.pth")
     expected = read_checkpoint(whole.folder / "last.pth")["state_dict"]

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -35,18 +36,18 @@ def lay_starting_weights(recipe: Recipe, data_dir) -> None:
     """Make what the recipe starts from: torchvision's file in its cache, or the best epoch of the run it follows."""
     if recipe.pretrained == "imagenet":
         name = {"resnet": "resnet18", "alexnet_stock": "alexnet"}[recipe.model]
-        folder = torch.hub.get_dir()
-        os.makedirs(f"{folder}/checkpoints")
         url = torchvision.models.get_model_weights(name)["DEFAULT"].url
-        torch.save(torchvision.models.get_model(name).state_dict(), f"{folder}/checkpoints/{url.rpartition('/')[2]}")
+        path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+        path.parent.mkdir(parents=True)
+        torch.save(torchvision.models.get_model(name).state_dict(), path)
     else:
-        run, name = os.path.split(os.path.relpath(recipe.pretrained, "results"))
-        former = tiny(RECIPES[run])
+        path = Path(recipe.pretrained)
+        former = tiny(RECIPES[path.parent.name])
         images, _ = load_images(former, data_dir)
         model = build_model(former.model, num_classes=3, image_size=former.image_size, **network_options(former))
-        os.makedirs(f"results/{run}")
+        path.parent.mkdir(parents=True)
         checkpoint = network_checkpoint(former, images, epoch=1, val_acc=1.0, weights="model", model=model)
-        write_checkpoint(f"results/{run}/{name}", checkpoint)
+        write_checkpoint(path, checkpoint)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -62,9 +63,10 @@ def test_two_steps_with_a_stop_between_and_the_test(name, demo_data, tmp_path, m
         train_step(*args, **kwargs)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with monkeypatch.context() as patch, pytest.raises(Stopped, match="step 1 of 2"):
+    with monkeypatch.context() as patch:
         patch.setattr(trainer, "train_step", step_and_stop)
-        train(recipe, run)
+        with pytest.raises(Stopped, match="step 1 of 2"):
+            train(recipe, run)
     assert ("tensors loaded" in capsys.readouterr().out) == bool(recipe.pretrained)
     history = train(recipe, run, resume=run.folder / "last.pth")
     assert "tensors loaded" not in capsys.readouterr().out
