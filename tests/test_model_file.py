@@ -94,6 +94,7 @@ def test_the_recipes_of_the_file_come_back(my_net):
         ("from tinybench.models import MODELS\nMODELS['a'] = MODELS['vit']", "RECIPES"),
         ("1 / 0", "division by zero"),
         (MY_NET.replace('MODELS["my_net"]', 'MODELS["resnet"]'), "replaces resnet"),
+        (MY_NET.replace('RECIPES = {"my_net"', 'RECIPES = {"resnet"'), "has a recipe resnet"),
     ],
 )
 def test_files_that_do_not_do_are_refused(tmp_path, text, message):

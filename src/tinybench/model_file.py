@@ -14,7 +14,7 @@ def load_model_file(path: Path) -> dict[str, Recipe]:
     you a checkpoint cannot make you run code.
 
     Raises:
-        UsageError: the file is missing or broken, adds no network, or replaces one, or has no RECIPES.
+        UsageError: the file is missing or broken, adds no network, has no RECIPES, or reuses a name.
     """
     before = dict(MODELS)
     recipes = load_recipes(path)
@@ -24,4 +24,6 @@ def load_model_file(path: Path) -> dict[str, Recipe]:
         raise UsageError(f"{path} replaces {', '.join(replaced)} in MODELS; give its network a name of its own")
     if len(MODELS) == len(before):
         raise UsageError(f"{path} registers no network; it must add an entry to MODELS of tinybench.models")
+    if taken := sorted(recipes.keys() & load_recipes().keys()):
+        raise UsageError(f"{path} has a recipe {taken[0]}, and so has config.py; give it a name of its own")
     return recipes
