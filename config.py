@@ -96,7 +96,7 @@ RECIPES: dict[str, Recipe] = {
         ema_decay=0.999,
     ),
     # ---- set-ups that others published for Tiny ImageNet; their numbers are in results/published.csv
-    # 3072 images a step, as on their A100, in pieces that fit into 16 GB.
+    # 3072 images a step, as on their A100, in pieces that fit elsewhere too.
     "resnet18_adamw": Recipe(
         model="resnet",
         epochs=30,
@@ -123,7 +123,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "resnet18_stock": STOCK,
     "resnet18_imagenet_64": replace(STOCK, pretrained="imagenet"),
-    # The images grow on the device; 100 of them at 224x224 need some 4 GB.
+    # The images grow on the device, by bicubic interpolation.
     "resnet18_imagenet_224": replace(STOCK, pretrained="imagenet", image_size=224),
     # The second command of a pair; the first is python src/train.py --recipe resnet18_imagenet_224
     "resnet18_224_to_64": replace(STOCK, pretrained="results/resnet18_imagenet_224/best_model.pth"),
