@@ -105,6 +105,13 @@ def test_rollout_of_one_block_is_the_attention_that_torch_gives():
     torch.testing.assert_close(attention_rollout(model, images), expected, rtol=1e-4, atol=1e-6)
 
 
+def test_rollout_of_local_attention_leaves_out_the_token_itself():
+    model = vit(depth=1, locality=True, shifted_patches=True)
+    model.blocks[0].attention.qkv.weight.data.zero_()
+    rollout = attention_rollout(model, torch.randn(1, 3, 32, 32))
+    torch.testing.assert_close(rollout, torch.full((1, 4, 4), 1 / 2 / 16))
+
+
 # ---- pictures
 
 

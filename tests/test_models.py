@@ -9,6 +9,7 @@ from torch import nn
 from tinybench.errors import UsageError
 from tinybench.models import MODELS, build_model, list_models
 from tinybench.models.layers import DropPath
+from tinybench.models.vit import Attention, ShiftedPatches
 from tinybench.recipe import load_recipes
 
 # With 200 classes at 64x64.
@@ -116,7 +117,7 @@ def test_drop_path_keeps_the_expectation_and_drops_whole_images():
 def test_unknown_names_and_options_list_the_known():
     with pytest.raises(UsageError, match="unknown model 'lenet'; known: alexnet, vgg"):
         build("lenet")
-    with pytest.raises(UsageError, match=r"resnet has no option patch_size; it has: depth, dropout, max_pool, stem"):
+    with pytest.raises(UsageError, match="resnet has no option patch_size; it has: depth, drop_path, dropout"):
         build("resnet", patch_size=8)
 
 
@@ -254,3 +255,50 @@ def test_the_same_weights_give_the_same_logits(name, options, reference):
         ours, theirs = model(x), other(x)
     assert theirs.std() > 1e-4  # something comes through
     assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()
+
+
+def test_shifted_patches_by_hand():
+    patches = ShiftedPatches(patch_size=4, dim=75 * 16 // 5)
+    images = torch.randn(2, 3, 8, 8)
+    with torch.no_grad():
+        patches.norm = torch.nn.Identity()
+        patches.project = torch.nn.Identity()
+        seen = patches(images)  # (2, 240, 2, 2): 15 channels of 4x4 pixels
+    seen = seen.unflatten(1, (15, 4, 4))
+    assert torch.equal(seen[:, :3, :, :, 1, 0], images[:, :, 4:, :4])  # the patch itself
+    padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
+    for copy, (row, column) in enumerate([(0, 0), (0, 4), (4, 0), (4, 4)], start=1):
+        expected = padded[:, :, 4 + row : 8 + row, column : 4 + column]
+        assert torch.equal(seen[:, 3 * copy : 3 * copy + 3, :, :, 1, 0], expected)
+
+
+def test_local_attention_leaves_out_itself_and_learns_how_sharp():
+    torch.manual_seed(0)
+    attention = Attention(8, 2, locality=True)
+    torch.nn.init.constant_(attention.temperature, 0.5)
+    x = torch.randn(1, 5, 8)
+    q, k, v = attention.qkv(x).reshape(1, 5, 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
+    scores = q @ k.transpose(2, 3) / (0.5 * 4**0.5)
+    scores = scores.masked_fill(torch.eye(5, dtype=torch.bool), float("-inf"))
+    expected = attention.project((scores.softmax(3) @ v).transpose(1, 2).reshape(1, 5, 8))
+    torch.testing.assert_close(attention(x), expected)
+    attention(x).sum().backward()
+    assert attention.temperature.grad.abs().min() > 0
+
+
+def test_a_vit_for_small_data_has_the_published_size():
+    plain, small = (build_model("vit", num_classes=200, shifted_patches=on, locality=on).eval() for on in (False, True))
+    count = [sum(p.numel() for p in model.parameters()) for model in (plain, small)]
+    width = 5 * 3 * 8 * 8
+    assert count[1] - count[0] == (width - 3 * 8 * 8) * 384 + 2 * width + 12 * 6
+    assert small(torch.randn(2, 3, 64, 64)).shape == (2, 200)
+
+
+def test_resnet_drops_whole_blocks_of_single_images():
+    model = build_model("resnet", num_classes=2, drop_path=0.5)
+    rates = [module.drop_path.probability for stage in model.stages for module in stage]
+    assert rates == pytest.approx([0.5 * block / 7 for block in range(8)])
+    block = model.stages[0][1].train()
+    block.drop_path.probability = 0.999999
+    x = torch.rand(3, 64, 4, 4)
+    torch.testing.assert_close(block(x), x)  # nothing but the shortcut is left

@@ -23,7 +23,8 @@ class Recipe:
     dropout: float = 0.0
     """Probability of dropping an input of the classifier (AlexNet: of its dense layers; ViT: an output of a block)."""
     drop_path: float = 0.0
-    """Probability of skipping the last residual block, rising linearly from 0 at the first (EfficientNet, ViT)."""
+    """Probability of skipping the last residual block, rising linearly from 0 at the first (ResNet, EfficientNet,
+    ViT)."""
     model_options: dict[str, int | float | bool | str] = field(default_factory=dict)
     """Further options of the network's constructor, such as `patch_size 16` for the ViT."""
 
@@ -66,36 +67,45 @@ class Recipe:
     """Images for one step of the optimizer."""
     accumulate_steps: int = 1
     """Pieces that a batch is worked through in, to fit into memory; must divide batch_size."""
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
-    """sgd, adam (L2 penalty), adamw (decoupled weight decay) or rmsprop."""
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "muon"] = "sgd"
+    """sgd, adam (L2 penalty), adamw (decoupled weight decay), rmsprop, or muon (for hidden matrices and kernels, with
+    adamw for the rest)."""
     lr: float = 0.1
     """Peak learning rate."""
     momentum: float = 0.9
-    """Momentum of sgd and rmsprop; the first beta of adam and adamw."""
+    """Momentum of sgd, rmsprop and muon; the first beta of adam and adamw."""
     nesterov: bool = False
-    """Nesterov's momentum (sgd only)."""
+    """Nesterov's momentum (sgd and muon)."""
     weight_decay: float = 1e-3
     """Weight decay of the matrices and kernels."""
     decay_norm_and_bias: bool = False
     """Decay the norms' parameters and the biases too."""
-    scheduler: Literal["cosine", "step", "none"] = "cosine"
-    """How the learning rate falls after the warmup."""
+    scheduler: Literal["cosine", "onecycle", "step", "none"] = "cosine"
+    """How the learning rate falls after the warmup; onecycle is a cosine up and a cosine down."""
     step_epochs: int = 30
     """Epochs between two drops of the step schedule."""
     step_factor: float = 0.1
     """Factor of each drop of the step schedule."""
     warmup_epochs: int = 0
-    """Epochs in which the learning rate rises linearly from warmup_start_lr to lr."""
+    """Epochs in which the learning rate rises linearly (onecycle: by a cosine) from warmup_start_lr to lr."""
     warmup_start_lr: float = 1e-6
     """Learning rate of the first warmup step."""
     min_lr: float = 1e-6
-    """Learning rate that the cosine ends at, and that the step schedule never falls below."""
+    """Learning rate that the cosines end at, and that the step schedule never falls below."""
     label_smoothing: float = 0.1
     """Share of the target spread evenly over all classes."""
     clip_grad_norm: float = 0.0
     """Largest L2 norm of the whole gradient (0: no limit)."""
     ema_decay: float = 0.0
-    """Decay per step of the exponential moving average of the weights (0: none kept)."""
+    """Decay per step of the exponential moving average of the weights, less at the start (0: none kept)."""
+
+    # ---- distillation
+    teacher: str = ""
+    """Checkpoint of a network of the same classes, whose answers are learned too."""
+    distill_weight: float = 0.5
+    """Share of the loss that compares with the teacher's answers."""
+    distill_temperature: float = 2.0
+    """Divides the logits of both before they are compared: the higher, the more the teacher's doubts count."""
 
     # ---- numerics
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -126,6 +136,7 @@ class Recipe:
             "step_epochs",
             "margin",
             "body_lr_factor",
+            "distill_temperature",
         )
         not_negative = (
             "classes", "images_per_class", "total_epochs", "weight_decay", "warmup_epochs", "warmup_start_lr",
@@ -159,8 +170,17 @@ class Recipe:
             raise UsageError(f"freeze {self.freeze} without pretrained would keep random weights; add pretrained")
         if self.freeze == "all_but_head" and self.body_lr_factor != 1:
             raise UsageError(f"body_lr_factor {self.body_lr_factor} does nothing with freeze all_but_head")
-        if self.nesterov and self.optimizer != "sgd":
-            raise UsageError(f"nesterov goes with optimizer sgd, not {self.optimizer}")
+        if self.nesterov and self.optimizer not in ("sgd", "muon"):
+            raise UsageError(f"nesterov goes with optimizer sgd or muon, not {self.optimizer}")
+        if not 0 < self.distill_weight <= 1:
+            raise UsageError(f"distill_weight must be above 0 and at most 1, not {self.distill_weight}")
+        for name in ("distill_weight", "distill_temperature"):
+            if not self.teacher and getattr(self, name) != getattr(type(self), name):
+                raise UsageError(f"{name} {getattr(self, name)} goes with a teacher; give one with teacher")
+        if self.scheduler == "onecycle" and not self.warmup_epochs:
+            raise UsageError(
+                "scheduler onecycle rises in the warmup_epochs; give some (a third of the epochs is usual)"
+            )
         if not 0 < self.step_factor < 1:
             raise UsageError(f"step_factor must be between 0 and 1, not {self.step_factor}")
         if self.min_lr > self.lr and self.scheduler != "none":

@@ -5,7 +5,10 @@ convolution of stride 1, as in the paper's own networks for CIFAR-10; a dropout 
 `stem="7x7"` with `max_pool=True` is the published network.
 """
 
+import torch
 from torch import Tensor, nn
+
+from tinybench.models.layers import DropPath
 
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}  # blocks a stage (table 1)
 STEMS = {"3x3": (3, 1), "7x7": (7, 2)}  # kernel and stride
@@ -14,13 +17,14 @@ STEMS = {"3x3": (3, 1), "7x7": (7, 2)}  # kernel and stride
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut; a 1x1 convolution on the shortcut where the shape changes."""
 
-    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int, drop_path: float = 0.0) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(channels)
         self.relu = nn.ReLU(inplace=True)
+        self.drop_path = DropPath(drop_path)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != channels:
             conv = nn.Conv2d(in_channels, channels, 1, stride, bias=False)
@@ -29,7 +33,7 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu(self.norm1(self.conv1(x)))
         out = self.norm2(self.conv2(out))
-        return self.relu(out + self.shortcut(x))
+        return self.relu(self.drop_path(out) + self.shortcut(x))
 
 
 class ResNet(nn.Module):
@@ -40,10 +44,18 @@ class ResNet(nn.Module):
         stem: the first convolution: "3x3" of stride 1, or "7x7" of stride 2.
         max_pool: halve the map once more after it.
         dropout: probability of dropping an input of the classifier.
+        drop_path: probability of skipping the last block, rising linearly from 0 at the first.
     """
 
     def __init__(
-        self, *, num_classes: int, depth: int = 18, stem: str = "3x3", max_pool: bool = False, dropout: float = 0.0
+        self,
+        *,
+        num_classes: int,
+        depth: int = 18,
+        stem: str = "3x3",
+        max_pool: bool = False,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         if depth not in DEPTHS:
@@ -59,13 +71,14 @@ class ResNet(nn.Module):
         if max_pool:
             layers.append(nn.MaxPool2d(3, stride=2, padding=1))
         self.stem = nn.Sequential(*layers)
+        rates = iter(torch.linspace(0, drop_path, sum(DEPTHS[depth])).tolist())
         stages, in_channels = [], 64
         for stage, blocks in enumerate(DEPTHS[depth]):
             channels, stride = 64 * 2**stage, 1 if stage == 0 else 2
             stages.append(
                 nn.Sequential(
-                    BasicBlock(in_channels, channels, stride),
-                    *(BasicBlock(channels, channels, 1) for _ in range(blocks - 1)),
+                    BasicBlock(in_channels, channels, stride, next(rates)),
+                    *(BasicBlock(channels, channels, 1, next(rates)) for _ in range(blocks - 1)),
                 )
             )
             in_channels = channels

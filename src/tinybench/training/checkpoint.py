@@ -153,7 +153,7 @@ def check_resume(saved: dict[str, Any], recipe: Recipe, images: ImageSet) -> Non
         if name not in FREE_ON_RESUME and before != now:
             raise UsageError(f"the checkpoint was trained with {name} {before}, not {now}; it cannot be resumed so")
     # Without total_epochs, the cosine is as long as epochs says.
-    if recipe.scheduler == "cosine" and former.schedule_epochs != recipe.schedule_epochs:
+    if recipe.scheduler in ("cosine", "onecycle") and former.schedule_epochs != recipe.schedule_epochs:
         raise UsageError(
             f"epochs {recipe.epochs} instead of {former.epochs} would change the learning rates already used; "
             "only a run that was started with total_epochs can be prolonged"

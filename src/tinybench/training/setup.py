@@ -15,6 +15,7 @@ from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime.device import describe_environment, memory_format
 from tinybench.runtime.seeds import Purpose, derive_seed
 from tinybench.training.checkpoint import network_options
+from tinybench.training.distill import Teacher
 from tinybench.training.ema import Ema
 from tinybench.training.freezing import freeze
 from tinybench.training.history import History
@@ -93,6 +94,7 @@ def build_state(
         optimizer=build_optimizer(model, recipe),
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16"),
         ema=Ema(model, recipe.ema_decay) if recipe.ema_decay > 0 else None,
+        teacher=Teacher(recipe, train_images).to(device) if recipe.teacher else None,
         history=History(about),
         sums=torch.zeros(2, device=device),
     )

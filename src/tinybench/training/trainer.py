@@ -34,6 +34,7 @@ from tinybench.training.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from tinybench.training.distill import distillation_loss
 from tinybench.training.freezing import set_training_mode
 from tinybench.training.history import History
 from tinybench.training.loss import build_criterion
@@ -106,6 +107,8 @@ def run_epochs(
                 train_step(
                     recipe, state, batch, lr, dropout_seed=derive_seed(recipe.seed, Purpose.DROPOUT, epoch, step)
                 )
+                if state.ema:
+                    state.ema.update(state.model, epoch * steps + step)
                 state.step = step + 1
 
                 bar.update(batch_size)
@@ -172,8 +175,12 @@ def train_step(recipe: Recipe, state: TrainingState, batch: Batch, lr: float, dr
     for piece in batch.pieces(recipe.accumulate_steps):
         with autocast(device, recipe.precision):
             logits = state.model(piece.images)
+            taught = state.teacher(piece.images) if state.teacher else None
         logits = logits.float()
         loss = piece.loss(logits, build_criterion(recipe))
+        if taught is not None:
+            distilled = distillation_loss(logits, taught.float(), recipe.distill_temperature)
+            loss = torch.lerp(loss, distilled, recipe.distill_weight)
         state.scaler.scale(loss * (len(piece) / len(batch))).backward()
         state.sums += torch.stack((loss.detach() * len(piece), piece.correct(logits.detach())))
     if recipe.clip_grad_norm > 0:
@@ -182,8 +189,6 @@ def train_step(recipe: Recipe, state: TrainingState, batch: Batch, lr: float, dr
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
-    if state.ema:
-        state.ema.update(state.model)
 
 
 def validate(model: nn.Module, images: ImageSet, recipe: Recipe) -> dict[str, float]:
