@@ -106,6 +106,7 @@ RECIPES: dict[str, Recipe] = {
         lr=1e-3,
         weight_decay=0.05,
         label_smoothing=0.1,
+        augment="cutout",
         precision="bf16",
         channels_last=True,
     ),

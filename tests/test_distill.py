@@ -100,7 +100,7 @@ def test_a_run_learns_its_answers_and_resumes_exactly(demo_data, tmp_path, monke
 
 
 def test_the_loss_of_a_step_is_the_weighted_sum(demo_data, tmp_path):
-    model, _ = make_teacher(tmp_path / "teacher.pth", demo_data)
+    make_teacher(tmp_path / "teacher.pth", demo_data)
     recipe = dataclasses.replace(
         STUDENT, teacher=str(tmp_path / "teacher.pth"), distill_weight=0.25, distill_temperature=3.0,
         mixup_cutmix_alpha=0.0, label_smoothing=0.0,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -49,10 +50,16 @@ class Recipe:
     """Share of each class's training images that is held out for validation."""
 
     # ---- input
-    augment: Literal["standard", "basic", "cutout", "none"] = "standard"
+    augment: Literal["standard", "basic", "cutout", "trivialaugment", "randaugment", "none"] = "standard"
     """How training images are varied; see data/augment.py."""
+    repeats: int = 1
+    """How often each image appears in a batch, varied differently; an epoch then sees only a share of the images."""
+    image_size_schedule: str = ""
+    """Sizes of the training images over equal spans of the epochs, such as 32:48:64; the last is image_size."""
     mixup_cutmix_alpha: float = 0.0
     """Parameter of the Beta distribution of the mixing weights; half of the batches are mixed (0: none)."""
+    mix_off_epochs: int = 0
+    """Do not mix in the last so many epochs."""
 
     # ---- optimisation
     loss: Literal["cross_entropy", "hinge", "squared_hinge"] = "cross_entropy"
@@ -137,10 +144,12 @@ class Recipe:
             "margin",
             "body_lr_factor",
             "distill_temperature",
+            "repeats",
         )
         not_negative = (
             "classes", "images_per_class", "total_epochs", "weight_decay", "warmup_epochs", "warmup_start_lr",
-            "min_lr", "clip_grad_norm", "mixup_cutmix_alpha", "seed", "save_every",
+            "min_lr", "clip_grad_norm", "mixup_cutmix_alpha", "mix_off_epochs", "seed",
+            "save_every",
         )  # fmt: skip
         shares = ("dropout", "drop_path", "momentum", "label_smoothing", "ema_decay")  # in [0, 1)
         for name in positive:
@@ -172,6 +181,18 @@ class Recipe:
             raise UsageError(f"body_lr_factor {self.body_lr_factor} does nothing with freeze all_but_head")
         if self.nesterov and self.optimizer not in ("sgd", "muon"):
             raise UsageError(f"nesterov goes with optimizer sgd or muon, not {self.optimizer}")
+        if self.batch_size % self.repeats:
+            raise UsageError(f"repeats {self.repeats} does not divide batch_size {self.batch_size}")
+        if self.mix_off_epochs and not self.mixup_cutmix_alpha:
+            raise UsageError(f"mix_off_epochs {self.mix_off_epochs} goes with a mixup_cutmix_alpha above 0")
+        if self.mix_off_epochs >= self.schedule_epochs:
+            raise UsageError(
+                f"mix_off_epochs {self.mix_off_epochs} leaves none of {self.schedule_epochs} epochs to mix"
+            )
+        if self.image_sizes[-1] != self.image_size:
+            raise UsageError(f"image_size_schedule {self.image_size_schedule} must end at image_size {self.image_size}")
+        if len(self.image_sizes) > self.schedule_epochs:
+            raise UsageError(f"image_size_schedule {self.image_size_schedule} has more sizes than there are epochs")
         if not 0 < self.distill_weight <= 1:
             raise UsageError(f"distill_weight must be above 0 and at most 1, not {self.distill_weight}")
         for name in ("distill_weight", "distill_temperature"):
@@ -201,6 +222,19 @@ class Recipe:
     def schedule_epochs(self) -> int:
         """Length of the learning-rate schedule in epochs."""
         return self.total_epochs or self.epochs
+
+    @property
+    def image_sizes(self) -> tuple[int, ...]:
+        """Sides of the training images in pixels, each for an equal span of the epochs.
+
+        Raises:
+            UsageError: image_size_schedule holds something else than positive numbers with colons between.
+        """
+        if not self.image_size_schedule:
+            return (self.image_size,)
+        if not re.fullmatch(r"[1-9]\d*(:[1-9]\d*)*", self.image_size_schedule):
+            raise UsageError(f"image_size_schedule is sizes such as 32:48:64, not {self.image_size_schedule!r}")
+        return tuple(int(size) for size in self.image_size_schedule.split(":"))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, for JSON and checkpoints."""

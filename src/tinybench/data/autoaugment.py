@@ -1,11 +1,9 @@
 """Policies that need no search: each image is flipped and shifted, then changed by operations drawn for it.
 
-    trivialaugment  one operation of any strength (Müller and Hutter 2021, TrivialAugment, https://arxiv.org/abs/2103.10158,
-                    wide ranges)
-    randaugment     two operations of medium strength (Cubuk et al. 2019, RandAugment, https://arxiv.org/abs/1909.13719,
-                    N = 2, M = 9 of 30)
+    trivialaugment  one operation of any strength in wide ranges (Müller and Hutter 2021, https://arxiv.org/abs/2103.10158)
+    randaugment     two operations at 9 of 30 levels of strength (Cubuk et al. 2019, https://arxiv.org/abs/1909.13719)
 
-Ranges are torchvision's, where translations of RandAugment are in shares of the image and those of TrivialAugment in pixels.
+Ranges are torchvision's: translations of RandAugment are shares of the image, those of TrivialAugment pixels.
 """
 
 from collections.abc import Callable
@@ -80,9 +78,7 @@ class Method:
 
 
 METHODS = {
-    "trivialaugment": Method(
-        1, None, choices(shear=0.99, translate=lambda size: 32, rotate=135, blend=0.99, bits=6)
-    ),
+    "trivialaugment": Method(1, None, choices(shear=0.99, translate=lambda size: 32, rotate=135, blend=0.99, bits=6)),
     "randaugment": Method(
         2, 9, choices(shear=0.3, translate=lambda size: size * 150 / 331, rotate=30, blend=0.9, bits=4)
     ),

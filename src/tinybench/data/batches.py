@@ -61,9 +61,10 @@ class TrainBatches:
         self.images = images
         self.recipe = recipe
         self.device = images.images.device
-        self.batch_size = min(recipe.batch_size, len(images))
-        self.steps_per_epoch = len(images) // self.batch_size
-        self.policy = build_policy(recipe.augment, recipe.image_size, images.mean, images.std)
+        self.distinct = max(1, min(recipe.batch_size, len(images)) // recipe.repeats)  # images in a batch
+        self.batch_size = self.distinct * recipe.repeats
+        self.steps_per_epoch = max(1, len(images) // self.batch_size)
+        self.policies = [build_policy(recipe.augment, size, images.mean, images.std) for size in recipe.image_sizes]
         self._order = (-1, torch.empty(0))
 
     def order(self, epoch: int) -> Tensor:
@@ -76,14 +77,16 @@ class TrainBatches:
     def batch(self, epoch: int, step: int) -> Batch:
         """The batch of that step (counted from 0 within the epoch)."""
         recipe = self.recipe
-        indices = self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+        policy = self.policies[epoch * len(self.policies) // recipe.schedule_epochs]
+        # Repeated one after the other, so that mixing never pairs an image with itself.
+        indices = self.order(epoch)[step * self.distinct : (step + 1) * self.distinct].repeat(recipe.repeats)
         labels = self.images.labels[indices]
         generator = torch_generator(self.device, recipe.seed, Purpose.AUGMENT, epoch, step)
-        images = self.policy(self.images.images[indices], generator)
+        images = policy(self.images.images[indices], generator)
         mix = None
-        if recipe.mixup_cutmix_alpha > 0:
+        if recipe.mixup_cutmix_alpha > 0 and epoch < recipe.schedule_epochs - recipe.mix_off_epochs:
             rng = numpy_generator(recipe.seed, Purpose.MIX, epoch, step)
-            mix = draw_mix(recipe.mixup_cutmix_alpha, recipe.image_size, rng)
+            mix = draw_mix(recipe.mixup_cutmix_alpha, policy.image_size, rng)
         if mix is not None:
             images = mix.apply(images)
         images = images.contiguous(memory_format=memory_format(recipe.channels_last))

@@ -1,6 +1,6 @@
 """The operations of TrivialAugment and RandAugment, each on a batch, one magnitude per image.
 
-They are those of torchvision.transforms.autoaugment (and of Pillow), where what an operation leaves empty is black. Images
+They are those of torchvision.transforms.autoaugment (and of Pillow); what an operation leaves empty is black. Images
 are float32 (B, 3, S, S) with values from 0 to 255, magnitudes float32 (B,); what comes back is new, or the same tensor
 changed in place.
 """

@@ -81,6 +81,15 @@ def get_model_info(name: str) -> ModelInfo:
     return MODELS[name]
 
 
+def needs_image_size(name: str) -> bool:
+    """Whether the network's weights depend on the size of the images.
+
+    Raises:
+        UsageError: there is no such network.
+    """
+    return "image_size" in inspect.signature(get_model_info(name).build).parameters
+
+
 def build_model(name: str, *, num_classes: int, image_size: int = 64, **options: Any) -> nn.Module:
     """Build a network with fresh weights, drawn from torch's default generator.
 
@@ -95,7 +104,7 @@ def build_model(name: str, *, num_classes: int, image_size: int = 64, **options:
     known = inspect.signature(info.build).parameters.keys() - {"num_classes", "image_size"}
     if unknown := sorted(options.keys() - known):
         raise UsageError(f"{name} has no option {', '.join(unknown)}; it has: {', '.join(sorted(known))}")
-    if "image_size" in inspect.signature(info.build).parameters:
+    if needs_image_size(name):
         options = {**options, "image_size": image_size}
     try:
         return info.build(num_classes=num_classes, **options)

@@ -47,8 +47,8 @@ class Attention(nn.Module):
 class ShiftedPatches(nn.Module):
     """Patches of the image together with those of four copies that are shifted diagonally by half a patch.
 
-    (B, 3, H, W) to (B, dim, H / P, W / P), so that a token sees beyond its patch (Lee et al., section 3.1). What a shift
-    leaves empty is 0.
+    (B, 3, H, W) to (B, dim, H / P, W / P). A token sees beyond its patch (Lee et al., section 3.1). What a shift leaves
+    empty is 0.
     """
 
     def __init__(self, patch_size: int, dim: int) -> None:

@@ -152,10 +152,11 @@ def check_resume(saved: dict[str, Any], recipe: Recipe, images: ImageSet) -> Non
         before, now = getattr(former, name), getattr(recipe, name)
         if name not in FREE_ON_RESUME and before != now:
             raise UsageError(f"the checkpoint was trained with {name} {before}, not {now}; it cannot be resumed so")
-    # Without total_epochs, the cosine is as long as epochs says.
-    if recipe.scheduler in ("cosine", "onecycle") and former.schedule_epochs != recipe.schedule_epochs:
+    # Without total_epochs, all that follows the length of the run is as long as epochs says.
+    follows = recipe.scheduler in ("cosine", "onecycle") or recipe.mix_off_epochs or recipe.image_size_schedule
+    if follows and former.schedule_epochs != recipe.schedule_epochs:
         raise UsageError(
-            f"epochs {recipe.epochs} instead of {former.epochs} would change the learning rates already used; "
+            f"epochs {recipe.epochs} instead of {former.epochs} would change the epochs already run; "
             "only a run that was started with total_epochs can be prolonged"
         )
     if saved["fingerprint"] != images.fingerprint:

@@ -10,7 +10,7 @@ import torch
 from tinybench.data import datasets, split
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UsageError, UserError
-from tinybench.models import build_model
+from tinybench.models import build_model, needs_image_size
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime.device import describe_environment, memory_format
 from tinybench.runtime.seeds import Purpose, derive_seed
@@ -72,6 +72,11 @@ def build_state(
     options = network_options(recipe)
     # Built on the CPU, so that the initial weights are the same on every device.
     model = build_model(recipe.model, num_classes=train_images.num_classes, image_size=recipe.image_size, **options)
+    if recipe.image_size_schedule and needs_image_size(recipe.model):
+        raise UsageError(
+            f"image_size_schedule {recipe.image_size_schedule} does not go with model {recipe.model}, whose weights "
+            "are for one size"
+        )
     if recipe.pretrained and not resumed:
         print(load_pretrained(model, recipe, train_images.class_ids), flush=True)
     if recipe.freeze:
