@@ -139,6 +139,6 @@ RECIPES: dict[str, Recipe] = {
     "alexnet_imagenet": replace(
         ALEXNET, pretrained="imagenet", model_options={"stem": "11x11"}, image_size=224, epochs=15
     ),
-    "mnist_svm": SVM,
-    "mnist_alexnet": ALEXNET,
+    "mnist_svm": replace(SVM, dataset="mnist", batch_size=200),
+    "mnist_alexnet": replace(ALEXNET, dataset="mnist", batch_size=200, accumulate_steps=1),
 }

@@ -39,7 +39,7 @@ class Recipe:
 
     # ---- data
     dataset: str = "tiny-imagenet"
-    """tiny-imagenet, demo, or the path of a folder of class folders."""
+    """tiny-imagenet, demo, mnist, fashion-mnist, cifar10, cifar100, svhn, stl10, or a folder of class folders."""
     classes: int = 0
     """Use only the first so many classes, in sorted order (0: all)."""
     images_per_class: int = 0
@@ -48,6 +48,8 @@ class Recipe:
     """Side of the images that enter the network, in pixels."""
     val_fraction: float = 0.2
     """Share of each class's training images that is held out for validation."""
+    normalize: Literal["data", "imagenet"] = "data"
+    """Whose channel means and deviations the pixels are normalised with: the training images', or ImageNet's."""
 
     # ---- input
     augment: Literal["standard", "basic", "cutout", "trivialaugment", "randaugment", "none"] = "standard"

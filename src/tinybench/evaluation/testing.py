@@ -196,9 +196,10 @@ def load_test_images(checkpoint: dict[str, Any], data_dir: Path) -> ImageSet:
     Raises:
         UserError: the data set's classes are not those of the checkpoint, or in another order.
     """
-    recipe = checkpoint["recipe"]
-    images = datasets.load(recipe["dataset"], "test", data_dir, checkpoint["image_size"])
-    images = split.first_classes(images, recipe["classes"])
+    recipe = Recipe.from_dict(checkpoint["recipe"])
+    images = datasets.load(recipe.dataset, "test", data_dir, checkpoint["image_size"])
+    images = datasets.normalized_as(images, recipe.normalize)
+    images = split.first_classes(images, recipe.classes)
     if list(images.class_ids) != checkpoint["class_ids"]:
         raise UserError(f"the classes of {images.name} in {data_dir} are not those that the network was trained on")
     if (list(images.mean), list(images.std)) != (checkpoint["mean"], checkpoint["std"]):

@@ -24,7 +24,7 @@ class TrainArguments:
     overwrite: bool = False
     """Replace the run that is already in the folder."""
     download: bool = False
-    """Download and curate Tiny ImageNet first, if that has not been done."""
+    """Download the data set first, if that has not been done."""
     data_dir: Path = RunOptions.data_dir
     """Where the data sets are."""
     results_dir: Path = RunOptions.results_dir

@@ -59,6 +59,7 @@ def own_folder(options: RunOptions, resume: Path | None, overwrite: bool) -> Ite
 def load_images(recipe: Recipe, data_dir: Path) -> tuple[ImageSet, ImageSet]:
     """The training and the validation images of a recipe."""
     images = datasets.load(recipe.dataset, "train", data_dir, recipe.image_size)
+    images = datasets.normalized_as(images, recipe.normalize)
     images = split.first_classes(images, recipe.classes)
     images = split.images_per_class(images, recipe.images_per_class, recipe.seed)
     return split.train_val_split(images, recipe.val_fraction, recipe.seed)
