@@ -35,6 +35,10 @@ class Arguments:
     long."""
     robustness_images: int = 0
     """Disturb only the first so many test images of each class (0: all)."""
+    errors: bool = False
+    """Also print the hardest and easiest classes and the commonest mistakes, and draw examples of them."""
+    output_dir: Path = Path("plots")
+    """The pictures of --errors go to output_dir/<run>/."""
     batch_size: int = 256
     """Images at a time."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -74,7 +78,12 @@ def main() -> int:
     )
 
     def test(name: str, checkpoint: Path) -> None:
-        print(result_line(name, test_checkpoint(checkpoint, options)), flush=True)
+        results = test_checkpoint(checkpoint, options)
+        print(result_line(name, results), flush=True)
+        if arguments.errors:
+            from tinybench.analysis.errors import show_errors  # plotting is slow to import
+
+            show_errors(checkpoint, results, options.data_dir, arguments.output_dir / name)
         if arguments.robustness:
             results = test_robustness(checkpoint, options, images_per_class=arguments.robustness_images)
             print(robustness_line(name, results), flush=True)

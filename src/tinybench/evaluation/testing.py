@@ -94,9 +94,14 @@ class TestedNetwork:
         )
 
     def result_path(self, name: str) -> Path:
-        """A file beside the checkpoint; weights other than the best are told in its name."""
-        suffix = "" if self.name == "best" else f"_{self.name}"
-        return self.path.with_name(f"{Path(name).stem}{suffix}{Path(name).suffix}")
+        """A file beside the checkpoint, see the function of that name."""
+        return result_path(self.path, self.name, name)
+
+
+def result_path(checkpoint: Path, weights: str, name: str) -> Path:
+    """A file beside a checkpoint, for what its weights gave; weights other than the best are told in its name."""
+    suffix = "" if weights == "best" else f"_{weights}"
+    return checkpoint.with_name(f"{Path(name).stem}{suffix}{Path(name).suffix}")
 
 
 def test_run(folder: Path, options: TestOptions) -> dict[str, Any]:
