@@ -17,8 +17,7 @@ RESULTS = {
 
 def test_table_by_hand():
     assert error_table(RESULTS).splitlines() == [
-        "  least accurate", "     60.00 %  cat", "     90.00 %  dog",
-        "  most accurate", "     90.00 %  dog", "     60.00 %  cat",
+        "  least accurate", "     60.00 %  cat", "  most accurate", "     90.00 %  dog",
         "  most confused (of the class's images)", "     40.00 %  cat taken for dog", "     10.00 %  dog taken for cat",
     ]  # fmt: skip
 

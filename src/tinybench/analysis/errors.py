@@ -24,7 +24,8 @@ def error_table(results: dict[str, Any]) -> str:
     classes = _class_results(results)
     order = _hardest_first(classes)
     lines = []
-    for title, chosen in (("least accurate", order[:SHOWN]), ("most accurate", order[::-1][:SHOWN])):
+    shown = min(SHOWN, -(-len(order) // 2))  # no class at both ends
+    for title, chosen in (("least accurate", order[:shown]), ("most accurate", order[::-1][:shown])):
         lines.append(f"  {title}")
         lines += [f"    {classes.accuracy[label]:6.2f} %  {classes.names[label]}" for label in chosen]
     lines.append("  most confused (of the class's images)")
