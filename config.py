@@ -24,6 +24,51 @@ CNN = Recipe(
     channels_last=True,
 )
 
+# ResNet-18 as published for ImageNet.
+STOCK = Recipe(
+    model="resnet",
+    model_options={"stem": "7x7", "max_pool": True},
+    epochs=25,
+    batch_size=100,
+    lr=1e-3,
+    weight_decay=0.0,
+    label_smoothing=0.0,
+    scheduler="step",
+    step_epochs=7,
+    augment="basic",
+    channels_last=True,
+)
+
+# A linear classifier of the pixels.
+SVM = Recipe(
+    model="svm",
+    epochs=25,
+    batch_size=1000,
+    loss="hinge",
+    margin=20.0,
+    optimizer="adam",
+    lr=1e-3,
+    weight_decay=0.0,
+    label_smoothing=0.0,
+    augment="none",
+)
+
+# The network of 2014 with a smaller first kernel, which leaves 64x64 pixels the published 6x6 before the dense layers.
+ALEXNET = Recipe(
+    model="alexnet_stock",
+    model_options={"stem": "8x8"},
+    dropout=0.5,
+    epochs=25,
+    batch_size=1000,
+    accumulate_steps=4,
+    optimizer="adam",
+    lr=1e-3,
+    weight_decay=0.0,
+    label_smoothing=0.0,
+    augment="basic",
+    channels_last=True,
+)
+
 RECIPES: dict[str, Recipe] = {
     # Dense layers overfit: dropout as published. They have no norms either: 0.05 without a warmup diverged on the demo.
     "alexnet": replace(CNN, model="alexnet", epochs=100, lr=0.02, weight_decay=5e-4, dropout=0.5, clip_grad_norm=1.0),
@@ -50,4 +95,50 @@ RECIPES: dict[str, Recipe] = {
         drop_path=0.1,
         ema_decay=0.999,
     ),
+    # ---- set-ups that others published for Tiny ImageNet; their numbers are in results/published.csv
+    # 3072 images a step, as on their A100, in pieces that fit elsewhere too.
+    "resnet18_adamw": Recipe(
+        model="resnet",
+        epochs=30,
+        batch_size=3072,
+        accumulate_steps=12,
+        optimizer="adamw",
+        lr=1e-3,
+        weight_decay=0.05,
+        label_smoothing=0.1,
+        augment="cutout",
+        precision="bf16",
+        channels_last=True,
+    ),
+    "resnet34": Recipe(
+        model="resnet",
+        model_options={"depth": 34},
+        dropout=0.5,
+        epochs=100,
+        batch_size=64,
+        lr=0.01,
+        weight_decay=4e-4,
+        label_smoothing=0.0,
+        augment="basic",
+        channels_last=True,
+    ),
+    "resnet18_stock": STOCK,
+    "resnet18_imagenet_64": replace(STOCK, pretrained="imagenet"),
+    # The images grow on the device, by bicubic interpolation.
+    "resnet18_imagenet_224": replace(STOCK, pretrained="imagenet", image_size=224),
+    # The second command of a pair; the first is python src/train.py --recipe resnet18_imagenet_224
+    "resnet18_224_to_64": replace(STOCK, pretrained="results/resnet18_imagenet_224/best_model.pth"),
+    "resnet18_224_to_64_stem": replace(
+        STOCK,
+        pretrained="results/resnet18_imagenet_224/best_model.pth",
+        model_options={"stem": "3x3", "max_pool": False},
+    ),
+    "svm": SVM,
+    "alexnet_scratch": ALEXNET,
+    # Fine-tuned at the size that it was trained at on ImageNet.
+    "alexnet_imagenet": replace(
+        ALEXNET, pretrained="imagenet", model_options={"stem": "11x11"}, image_size=224, epochs=15
+    ),
+    "mnist_svm": replace(SVM, dataset="mnist", batch_size=200),
+    "mnist_alexnet": replace(ALEXNET, dataset="mnist", batch_size=200, accumulate_steps=1),
 }

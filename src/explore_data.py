@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinybench import cli
+from tinybench.data.datasets import load
 from tinybench.data.explore import describe, explore
 from tinybench.runtime.files import write_json
 
@@ -11,7 +12,9 @@ from tinybench.runtime.files import write_json
 @dataclass(kw_only=True)
 class Arguments:
     dataset: str = "tiny-imagenet"
-    """tiny-imagenet, demo, or the path of a folder of class folders."""
+    """tiny-imagenet, demo, mnist, fashion-mnist, cifar10, cifar100, svhn, stl10, or a folder of class folders."""
+    statistics: bool = False
+    """Print the mean and the standard deviation of the training images by channel, and do nothing else."""
     image_size: int = 64
     """Side in pixels at which a folder's images are looked at."""
     data_dir: Path = Path("data")
@@ -24,6 +27,11 @@ class Arguments:
 
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
+    if arguments.statistics:
+        train = load(arguments.dataset, "train", arguments.data_dir, arguments.image_size)
+        for name, values in (("mean", train.mean), ("std", train.std)):
+            print(f"{name:<6}" + ", ".join(f"{value:.4f}" for value in values))
+        return
     numbers = explore(arguments.dataset, arguments.data_dir, arguments.image_size)
     path = arguments.results_dir / "data_exploration" / f"{numbers['name']}.json"
     write_json(path, numbers)

@@ -12,6 +12,7 @@ from pathlib import Path
 from tinybench import cli
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation.infer import Classifier, find_checkpoint, list_images
+from tinybench.model_file import load_model_file
 from tinybench.recipe import Device
 from tinybench.runtime.device import pick_device
 
@@ -32,12 +33,16 @@ class Arguments:
     """Where the folders of the runs are."""
     device: Device = "auto"
     """auto takes CUDA, then MPS, then the CPU."""
+    model_file: Path | None = None
+    """File that adds the network to MODELS, where it is none of tinybench's own."""
     debug: bool = False
     """Show the whole traceback of an error."""
 
 
 def main() -> int:
     arguments = cli.parse(Arguments, __doc__)
+    if arguments.model_file:
+        load_model_file(arguments.model_file)
     if arguments.top_k < 1:
         raise UsageError(f"--top_k must be at least 1, not {arguments.top_k}")
     if arguments.model and arguments.checkpoint:

@@ -12,6 +12,7 @@ from tinybench import cli
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation.robustness import robustness_line, test_robustness
 from tinybench.evaluation.testing import CHECKPOINTS, TestOptions, Weights, find_runs, result_line, test_checkpoint
+from tinybench.model_file import load_model_file
 from tinybench.recipe import Device
 from tinybench.runtime.device import pick_device
 
@@ -34,6 +35,10 @@ class Arguments:
     long."""
     robustness_images: int = 0
     """Disturb only the first so many test images of each class (0: all)."""
+    errors: bool = False
+    """Also print the hardest and easiest classes and the commonest mistakes, and draw examples of them."""
+    output_dir: Path = Path("plots")
+    """The pictures of --errors go to output_dir/<run>/."""
     batch_size: int = 256
     """Images at a time."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -44,12 +49,16 @@ class Arguments:
     """Where the folders of the runs are."""
     device: Device = "auto"
     """auto takes CUDA, then MPS, then the CPU."""
+    model_file: Path | None = None
+    """File that adds the network to MODELS, where it is none of tinybench's own."""
     debug: bool = False
     """Show the whole traceback of an error."""
 
 
 def main() -> int:
     arguments = cli.parse(Arguments, __doc__)
+    if arguments.model_file:
+        load_model_file(arguments.model_file)
     if arguments.batch_size < 1:
         raise UsageError(f"--batch_size must be at least 1, not {arguments.batch_size}")
     if arguments.model and arguments.checkpoint:
@@ -69,7 +78,12 @@ def main() -> int:
     )
 
     def test(name: str, checkpoint: Path) -> None:
-        print(result_line(name, test_checkpoint(checkpoint, options)), flush=True)
+        results = test_checkpoint(checkpoint, options)
+        print(result_line(name, results), flush=True)
+        if arguments.errors:
+            from tinybench.analysis.errors import show_errors  # plotting is slow to import
+
+            show_errors(checkpoint, results, options.data_dir, arguments.output_dir / name)
         if arguments.robustness:
             results = test_robustness(checkpoint, options, images_per_class=arguments.robustness_images)
             print(robustness_line(name, results), flush=True)

@@ -5,7 +5,7 @@ field of that recipe. With --resume, the recipe is the one in the checkpoint.
 """
 
 from tinybench import cli
-from tinybench.data.curate import curate_if_missing
+from tinybench.data.datasets import download
 from tinybench.training.arguments import parse_arguments
 from tinybench.training.trainer import train
 
@@ -14,7 +14,7 @@ def main() -> None:
     arguments = parse_arguments(__doc__)
     options = arguments.options()
     if arguments.download:
-        curate_if_missing(options.data_dir)
+        download(arguments.settings.dataset, options.data_dir)
     history = train(
         arguments.settings,
         options,

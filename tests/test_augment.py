@@ -5,8 +5,10 @@ Images are float32 from 0 to 255, so a tolerance of 0.01 is far below half a ste
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
@@ -157,11 +159,18 @@ def test_erasing_matches_torchvision():
     assert torch.equal(expected[1], images[1])
 
 
-@pytest.mark.parametrize("size", [32, 96])
-def test_resize_matches_torchvision(size):
+def test_smaller_images_are_torchvisions():
     images = random_images()
-    expected = TF.resize(images.float(), [size, size], antialias=True)
-    torch.testing.assert_close(geometry.resize(images, size), expected, rtol=0, atol=1e-3)
+    expected = TF.resize(images.float(), [32, 32], antialias=True)
+    torch.testing.assert_close(geometry.resize(images, 32), expected, rtol=0, atol=1e-3)
+
+
+def test_larger_images_are_pillows_bicubic():
+    images = random_images()[:5]
+    for image, large in zip(images.float(), geometry.resize(images, 224), strict=True):
+        channels = [Image.fromarray(channel.numpy()).resize((224, 224), Image.Resampling.BICUBIC) for channel in image]
+        expected = torch.stack([torch.from_numpy(np.array(channel)) for channel in channels])
+        torch.testing.assert_close(large, expected, rtol=0, atol=1e-2)
 
 
 # ---- normalisation

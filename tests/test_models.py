@@ -9,6 +9,7 @@ from torch import nn
 from tinybench.errors import UsageError
 from tinybench.models import MODELS, build_model, list_models
 from tinybench.models.layers import DropPath
+from tinybench.models.vit import Attention, ShiftedPatches
 from tinybench.recipe import load_recipes
 
 # With 200 classes at 64x64.
@@ -19,11 +20,15 @@ PARAMETERS = {
     "densenet": 7_151_048,
     "efficientnet": 4_263_748,
     "vit": 21_470_792,
+    "svm": 2_457_800,
+    "alexnet_stock": 57_823_240,
 }
 
 
 def build(name, **options):
     torch.manual_seed(0)
+    if name == "alexnet_stock" and options.get("image_size", 64) < 63:
+        options = {"stem": "8x8", **options}
     return build_model(name, **{"num_classes": 200, **options})
 
 
@@ -32,11 +37,11 @@ def count(model):
 
 
 def test_the_registry_is_complete():
-    assert list_models() == ["alexnet", "vgg", "resnet", "densenet", "efficientnet", "vit"]
+    assert list_models() == ["alexnet", "vgg", "resnet", "densenet", "efficientnet", "vit", "svm", "alexnet_stock"]
     recipes = load_recipes()
     for name, info in MODELS.items():
         assert recipes[info.recipe].model == name
-        assert 2012 <= info.year <= 2026
+        assert 1999 <= info.year <= 2026
         assert "https://" in info.paper
 
 
@@ -55,6 +60,14 @@ def test_output_shape(name, image_size):
     model = build(name, image_size=image_size, num_classes=7).eval()
     with torch.inference_mode():
         assert model(torch.randn(2, 3, image_size, image_size)).shape == (2, 7)
+
+
+@pytest.mark.parametrize(("stem", "smallest"), [("11x11", 63), ("8x8", 20)])
+def test_the_smallest_image_of_the_stock_alexnet(stem, smallest):
+    model = build("alexnet_stock", image_size=smallest, stem=stem).eval()
+    assert model(torch.randn(1, 3, smallest, smallest)).shape == (1, 200)
+    with pytest.raises(RuntimeError, match=r"small|greater|size"):
+        model(torch.randn(1, 3, smallest - 1, smallest - 1))
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -104,7 +117,7 @@ def test_drop_path_keeps_the_expectation_and_drops_whole_images():
 def test_unknown_names_and_options_list_the_known():
     with pytest.raises(UsageError, match="unknown model 'lenet'; known: alexnet, vgg"):
         build("lenet")
-    with pytest.raises(UsageError, match=r"resnet has no option patch_size; it has: depth, dropout, stem"):
+    with pytest.raises(UsageError, match="resnet has no option patch_size; it has: depth, drop_path, dropout"):
         build("resnet", patch_size=8)
 
 
@@ -114,7 +127,9 @@ def test_unknown_names_and_options_list_the_known():
         ("vit", {"patch_size": 7}, ["patch_size 7", "image_size 64"]),
         ("vit", {"num_heads": 5}, ["num_heads 5", "dim 384"]),
         ("resnet", {"depth": 50}, ["depth", "18, 34"]),
-        ("resnet", {"stem": "large"}, ["stem", "imagenet"]),
+        ("resnet", {"stem": "large"}, ["stem", "7x7"]),
+        ("alexnet_stock", {"image_size": 62, "stem": "11x11"}, ["image_size 62", "63", "stem 11x11"]),
+        ("alexnet_stock", {"image_size": 19, "stem": "8x8"}, ["image_size 19", "20", "stem 8x8"]),
         ("efficientnet", {"strides": "none"}, ["strides", "imagenet"]),
         ("densenet", {"growth_rate": "many"}, ["densenet"]),
     ],
@@ -158,6 +173,11 @@ def torchvision_resnet(depth=18, small=True):
     reference = getattr(torchvision.models, f"resnet{depth}")(num_classes=200)
     if small:
         reference.conv1, reference.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
+    return reference
+
+
+def without_pool(reference):
+    reference.maxpool = nn.Identity()
     return reference
 
 
@@ -216,7 +236,9 @@ def ordered(model):
         ("vgg", {}, torchvision_vgg),
         ("resnet", {}, torchvision_resnet),
         ("resnet", {"depth": 34}, lambda: torchvision_resnet(34)),
-        ("resnet", {"stem": "imagenet"}, lambda: torchvision_resnet(small=False)),
+        ("resnet", {"stem": "7x7", "max_pool": True}, lambda: torchvision_resnet(small=False)),
+        ("resnet", {"stem": "7x7"}, lambda: without_pool(torchvision_resnet(small=False))),
+        ("alexnet_stock", {}, lambda: torchvision.models.alexnet(num_classes=200)),
         ("densenet", {}, torchvision_densenet),
         ("densenet", {"growth_rate": 16}, lambda: torchvision_densenet(16)),
         ("efficientnet", {}, torchvision_efficientnet),
@@ -233,3 +255,50 @@ def test_the_same_weights_give_the_same_logits(name, options, reference):
         ours, theirs = model(x), other(x)
     assert theirs.std() > 1e-4  # something comes through
     assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()
+
+
+def test_shifted_patches_by_hand():
+    patches = ShiftedPatches(patch_size=4, dim=75 * 16 // 5)
+    images = torch.randn(2, 3, 8, 8)
+    with torch.no_grad():
+        patches.norm = torch.nn.Identity()
+        patches.project = torch.nn.Identity()
+        seen = patches(images)  # (2, 240, 2, 2): 15 channels of 4x4 pixels
+    seen = seen.unflatten(1, (15, 4, 4))
+    assert torch.equal(seen[:, :3, :, :, 1, 0], images[:, :, 4:, :4])  # the patch itself
+    padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
+    for copy, (row, column) in enumerate([(0, 0), (0, 4), (4, 0), (4, 4)], start=1):
+        expected = padded[:, :, 4 + row : 8 + row, column : 4 + column]
+        assert torch.equal(seen[:, 3 * copy : 3 * copy + 3, :, :, 1, 0], expected)
+
+
+def test_local_attention_leaves_out_itself_and_learns_how_sharp():
+    torch.manual_seed(0)
+    attention = Attention(8, 2, locality=True)
+    torch.nn.init.constant_(attention.temperature, 0.5)
+    x = torch.randn(1, 5, 8)
+    q, k, v = attention.qkv(x).reshape(1, 5, 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
+    scores = q @ k.transpose(2, 3) / (0.5 * 4**0.5)
+    scores = scores.masked_fill(torch.eye(5, dtype=torch.bool), float("-inf"))
+    expected = attention.project((scores.softmax(3) @ v).transpose(1, 2).reshape(1, 5, 8))
+    torch.testing.assert_close(attention(x), expected)
+    attention(x).sum().backward()
+    assert attention.temperature.grad.abs().min() > 0
+
+
+def test_a_vit_for_small_data_has_the_published_size():
+    plain, small = (build_model("vit", num_classes=200, shifted_patches=on, locality=on).eval() for on in (False, True))
+    count = [sum(p.numel() for p in model.parameters()) for model in (plain, small)]
+    width = 5 * 3 * 8 * 8
+    assert count[1] - count[0] == (width - 3 * 8 * 8) * 384 + 2 * width + 12 * 6
+    assert small(torch.randn(2, 3, 64, 64)).shape == (2, 200)
+
+
+def test_resnet_drops_whole_blocks_of_single_images():
+    model = build_model("resnet", num_classes=2, drop_path=0.5)
+    rates = [module.drop_path.probability for stage in model.stages for module in stage]
+    assert rates == pytest.approx([0.5 * block / 7 for block in range(8)])
+    block = model.stages[0][1].train()
+    block.drop_path.probability = 0.999999
+    x = torch.rand(3, 64, 4, 4)
+    torch.testing.assert_close(block(x), x)  # nothing but the shortcut is left

@@ -1,11 +1,14 @@
+import copy
 import math
 
 import pytest
 import torch
 from torch import nn
 
+from tinybench.errors import UsageError
 from tinybench.recipe import Recipe
 from tinybench.training.ema import Ema
+from tinybench.training.muon import orthogonalize
 from tinybench.training.optimizer import build_optimizer, learning_rate
 
 
@@ -42,9 +45,9 @@ def test_total_epochs_fixes_the_schedule():
     assert all(learning_rate(short, s, 7) == learning_rate(long, s, 7) for s in range(21))
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "muon"])
 def test_norms_and_biases_are_not_decayed_unless_asked(name):
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2))
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.Linear(4, 2))
     decays = {}
     for decay_all in (False, True):
         recipe = Recipe(optimizer=name, weight_decay=0.5, decay_norm_and_bias=decay_all)
@@ -84,9 +87,100 @@ def test_ema_by_hand_with_batchnorm_statistics():
         model.weight.fill_(2.0)
         model.running_mean.fill_(10.0)
         model.num_batches_tracked.fill_(7)
-    ema.update(model)
-    ema.update(model)
+    for step in (1000, 1001):  # long past the warm-up
+        ema.update(model, step)
     assert ema.model.weight.item() == pytest.approx(2 - 0.9**2)
     assert ema.model.running_mean.item() == pytest.approx(10 * (1 - 0.9**2))
     assert ema.model.num_batches_tracked.item() == 7
     assert not any(parameter.requires_grad for parameter in ema.model.parameters())
+
+
+def test_ema_starts_with_a_short_memory():
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    ema = Ema(model, decay=0.9)
+    nn.init.ones_(model.weight)
+    averages = []
+    for step in range(2):
+        ema.update(model, step)
+        averages.append(ema.model.weight.item())
+    # Decays of 1/10 and 2/11, where 0.9 would leave averages of 0.1 and 0.19.
+    assert averages == pytest.approx([1 - 1 / 10, 1 - 1 / 10 * 2 / 11])
+
+
+def test_onecycle_is_that_of_torch():
+    steps_per_epoch, recipe = 7, Recipe(
+        scheduler="onecycle", epochs=10, warmup_epochs=3, lr=0.5, warmup_start_lr=0.02, min_lr=2e-4
+    )  # fmt: skip
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    # Torch reaches the ends of both halves one step before they are over.
+    total = 10 * steps_per_epoch + 1
+    theirs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 0.5, total_steps=total, pct_start=(3 * steps_per_epoch + 1) / total, div_factor=25,
+        final_div_factor=100, cycle_momentum=False,
+    )  # fmt: skip
+    for step in range(10 * steps_per_epoch):
+        assert learning_rate(recipe, step, steps_per_epoch) == pytest.approx(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+    with pytest.raises(UsageError, match="onecycle rises in the warmup_epochs"):
+        Recipe(scheduler="onecycle")
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (6, 20), (20, 6)])
+def test_muon_makes_matrices_orthogonal(shape):
+    torch.manual_seed(0)
+    matrix = torch.randn(shape)
+    values = torch.linalg.svdvals(orthogonalize(matrix))
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    nearest = left @ right
+    cosine = (orthogonalize(matrix) * nearest).sum() / orthogonalize(matrix).norm() / nearest.norm()
+    assert cosine > 0.97
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_muon_steps_are_those_of_torch(nesterov):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 6, 3), nn.Flatten(), nn.Linear(6, 2))
+    twin = copy.deepcopy(model)
+    recipe = Recipe(optimizer="muon", lr=0.02, weight_decay=0.1, momentum=0.9, nesterov=nesterov)
+    ours = build_optimizer(model, recipe)
+    hidden = twin[2].weight
+    matrix = nn.Parameter(hidden.detach().flatten(1).clone())
+    theirs = [
+        torch.optim.Muon(
+            [matrix], lr=0.02, weight_decay=0.1, momentum=0.9, nesterov=nesterov, adjust_lr_fn="match_rms_adamw"
+        ),
+        torch.optim.AdamW([twin[0].weight, twin[4].weight], lr=0.02, weight_decay=0.1, betas=(0.9, 0.999)),
+        torch.optim.AdamW(
+            [p for p in twin.parameters() if p.ndim == 1], lr=0.02, weight_decay=0.0, betas=(0.9, 0.999)
+        ),
+    ]  # fmt: skip
+    for _ in range(3):
+        for mine, other in zip(model.parameters(), twin.parameters(), strict=True):
+            mine.grad = torch.randn_like(mine)
+            other.grad = mine.grad.clone()
+        matrix.grad = hidden.grad.flatten(1)
+        ours.step()
+        for optimizer in theirs:
+            optimizer.step()
+    torch.testing.assert_close(model[2].weight.flatten(1), matrix, atol=2e-3, rtol=0)  # theirs computes in bf16
+    for name, other in twin.named_parameters():
+        if other is not hidden:
+            torch.testing.assert_close(dict(model.named_parameters())[name], other)
+
+
+def test_muon_resumes_and_needs_hidden_layers():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2))
+    recipe = Recipe(optimizer="muon", lr=0.01)
+    first, second = build_optimizer(model, recipe), build_optimizer(model, recipe)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    first.step()
+    second.load_state_dict(first.state_dict())
+    assert second.state[model[1].weight].keys() == {"average"}
+    assert second.state[model[0].weight]["steps"] == 1
+    with pytest.raises(UsageError, match=r"muon has nothing to work on: model svm"):
+        build_optimizer(nn.Sequential(nn.Linear(4, 2)), Recipe(optimizer="muon", model="svm"))

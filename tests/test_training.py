@@ -47,6 +47,11 @@ TINY = Recipe(
 TINY_CNN = dataclasses.replace(
     TINY, model="tiny_cnn", model_options={}, optimizer="sgd", drop_path=0.0, accumulate_steps=2, epochs=2
 )
+# What an epoch or a step sees changes in the course of the run.
+TINY_CHANGING = dataclasses.replace(
+    TINY_CNN, augment="trivialaugment", repeats=2, image_size_schedule="32:64", mix_off_epochs=1, scheduler="onecycle",
+    warmup_epochs=1,
+)  # fmt: skip
 TIMES = {"epoch_seconds", "images_per_second"}
 
 
@@ -105,11 +110,17 @@ def uninterrupted(demo_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
     train(TINY, options(demo_data, folder, "tiny"))
     train(TINY_CNN, options(demo_data, folder, "tiny_cnn"))
+    train(TINY_CHANGING, options(demo_data, folder, "changing"))
     return folder
 
 
 @pytest.mark.parametrize(
-    ("recipe", "name", "steps"), [(TINY, "tiny", 3), (TINY, "tiny", 5), (TINY, "tiny", 12), (TINY_CNN, "tiny_cnn", 7)]
+    ("recipe", "name", "steps"),
+    [
+        *((TINY, "tiny", steps) for steps in (3, 5, 12)),
+        (TINY_CNN, "tiny_cnn", 7),
+        *((TINY_CHANGING, "changing", steps) for steps in (3, 7)),
+    ],
 )
 def test_a_stopped_run_resumes_bit_for_bit(demo_data, tmp_path, uninterrupted, monkeypatch, recipe, name, steps):
     run = options(demo_data, tmp_path)
@@ -356,7 +367,12 @@ def test_the_float64_guard_works():
 @pytest.mark.parametrize("model", list_models())
 def test_a_step_of_every_network_needs_no_float64(demo_data, model):
     recipe = dataclasses.replace(
-        get_recipe(model), dataset="demo", images_per_class=10, batch_size=4, image_size=32, ema_decay=0.9
+        get_recipe(MODELS[model].recipe),
+        dataset="demo",
+        images_per_class=10,
+        batch_size=4,
+        image_size=32,
+        ema_decay=0.9,
     )
     images, val_images = load_images(recipe, demo_data)
     with NoFloat64():

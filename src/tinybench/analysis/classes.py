@@ -65,15 +65,12 @@ def class_table(runs: Sequence[RunResults]) -> pd.DataFrame:
     return table.iloc[table.mean(axis=1).argsort(kind="stable")]
 
 
-def mistakes(group: Group) -> pd.DataFrame:
-    """The kinds of mistakes of a recipe over all its seeds, the commonest first.
+def mistakes_of(results: ClassResults) -> pd.DataFrame:
+    """The kinds of mistakes, the commonest first.
 
-    Columns: true, answer (names of the classes); images (how many); share (percent of the true class's images).
-
-    Raises:
-        UserError: as `class_results`.
+    Columns: true, answer (names of the classes); true_label, answer_label (their numbers); images (how many); share
+    (percent of the true class's images).
     """
-    results = class_results(group)
     wrong = results.confusion.copy()
     np.fill_diagonal(wrong, 0)
     true, answer = np.nonzero(wrong)
@@ -82,6 +79,8 @@ def mistakes(group: Group) -> pd.DataFrame:
         {
             "true": [results.names[label] for label in true],
             "answer": [results.names[label] for label in answer],
+            "true_label": true,
+            "answer_label": answer,
             "images": images,
             "share": 100 * images / results.confusion.sum(1)[true],
         }

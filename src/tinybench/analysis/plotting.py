@@ -52,7 +52,7 @@ def plot_runs(draw: Callable[[str, dict[str, Any]], Figure], file_name: str, des
     histories = {run: read_history(arguments.results_dir, run) for run in arguments.model}
     for run, history in histories.items():
         path = arguments.output_dir / run / file_name
-        _save(draw(run, history), path)
+        save_figure(draw(run, history), path)
 
 
 @dataclass(kw_only=True)
@@ -84,7 +84,7 @@ def plot_comparison(description: str | None) -> None:
         except UserError as error:
             missing[name] = str(error)
         else:
-            _save(figure, folder / f"{name}.png")
+            save_figure(figure, folder / f"{name}.png")
     for name, reason in missing.items():
         print(f"not drawn: {name}: {reason}")
 
@@ -97,7 +97,8 @@ def _comparison(runs: Sequence[RunResults], results_dir: Path) -> Iterator[tuple
     yield "published_accuracy", lambda: figures.published_accuracy(runs, read_published(results_dir))
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG fit for print, and say where."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI)
     print(path)

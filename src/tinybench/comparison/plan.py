@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tinybench.errors import UsageError
-from tinybench.models import get_model_info, list_models
+from tinybench.models import MODELS
 from tinybench.recipe import Recipe, get_recipe
 
 ALL = "all"
@@ -34,7 +34,7 @@ class Plan:
 
     Attributes:
         name: of the folder below results_dir.
-        models: networks or entries of config.py; "all" stands for the networks of the registry.
+        models: networks or entries of config.py; "all" stands for those of the registry that are `compared`.
         seeds: how many, counted from 0, or which.
         overrides: fields of every recipe that differ from config.py.
         overrides_for: further ones, by the name of the recipe. With a key `recipe`, the name is that of a variant of
@@ -118,4 +118,4 @@ def read_plan(path: Path) -> Plan:
 
 
 def _registry() -> list[str]:
-    return [get_model_info(name).recipe for name in list_models()]
+    return [info.recipe for info in MODELS.values() if info.compared]

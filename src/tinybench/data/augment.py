@@ -11,6 +11,7 @@ a step that waits for the device. The policies:
               square of 16 pixels around any pixel (DeVries & Taylor, Improved Regularization of Convolutional Neural
               Networks with Cutout, 2017, https://arxiv.org/abs/1708.04552)
     none      nothing
+    trivialaugment, randaugment   see autoaugment.py
 
 Where the view reaches beyond the image it is black. All end with the normalisation; what is erased is 0 after it, the
 mean colour.
@@ -28,6 +29,7 @@ import torch
 from torch import Tensor
 
 from tinybench.data import color, geometry
+from tinybench.data.autoaugment import METHODS, apply_operations
 from tinybench.errors import UsageError
 
 CPU_CHUNK = 32  # most images that a CPU thread works on at a time, so that they stay in its cache
@@ -215,14 +217,29 @@ class Policy:
             geometry.erase_(out, parameters.box)
 
 
+class AutoPolicy(Policy):
+    """A policy of METHODS: shift and flip as `basic`, then operations that are drawn for each image."""
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        count, decode = POLICIES["basic"]
+        uniform = torch.rand(len(images), count, generator=generator, device=generator.device)
+        matrix = decode(uniform, self.image_size).matrix
+        assert matrix is not None
+        pixels = geometry.resample(geometry.resize(images, self.image_size), matrix)
+        pixels = apply_operations(pixels, METHODS[self.name], generator)
+        return normalize(pixels, self.image_size, self.mean, self.std)
+
+
 def build_policy(name: str, image_size: int, mean: Color, std: Color) -> Policy:
     """The policy of that name.
 
     Raises:
         UsageError: there is none; the message lists the known ones.
     """
+    if name in METHODS:
+        return AutoPolicy(name, image_size, mean, std)
     if name not in POLICIES:
-        raise UsageError(f"unknown augmentation {name!r}; known: {', '.join(POLICIES)}")
+        raise UsageError(f"unknown augmentation {name!r}; known: {', '.join([*POLICIES, *METHODS])}")
     return Policy(name, image_size, mean, std)
 
 
@@ -230,7 +247,7 @@ def normalize(images: Tensor, image_size: int, mean: Color, std: Color) -> Tenso
     """The preprocessing of evaluation: resized and normalised, not varied.
 
     Args:
-        images: uint8 (B, 3, h, w).
+        images: uint8 (B, 3, h, w), or float32 of the same scale.
 
     Returns:
         float32 (B, 3, image_size, image_size).

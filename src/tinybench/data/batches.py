@@ -1,11 +1,10 @@
 """Batches on the device: a training batch is a pure function of (images, recipe, epoch, step)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from tinybench.data.augment import build_policy, normalize
 from tinybench.data.imageset import ImageSet
@@ -39,13 +38,12 @@ class Batch:
         for images, labels, other_labels in columns:
             yield Batch(images, labels, other_labels, self.lam)
 
-    def loss(self, logits: Tensor, label_smoothing: float) -> Tensor:
-        """Mean cross entropy, both labels weighed by lambda."""
-        loss = F.cross_entropy(logits, self.labels, label_smoothing=label_smoothing)
+    def loss(self, logits: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """What `criterion` makes of logits and labels, both labels weighed by lambda."""
+        loss = criterion(logits, self.labels)
         if self.lam == 1:
             return loss
-        other = F.cross_entropy(logits, self.other_labels, label_smoothing=label_smoothing)
-        return self.lam * loss + (1 - self.lam) * other
+        return self.lam * loss + (1 - self.lam) * criterion(logits, self.other_labels)
 
     def correct(self, logits: Tensor) -> Tensor:
         """Number of right answers, both labels weighed by lambda; float32 scalar."""
@@ -63,9 +61,10 @@ class TrainBatches:
         self.images = images
         self.recipe = recipe
         self.device = images.images.device
-        self.batch_size = min(recipe.batch_size, len(images))
-        self.steps_per_epoch = len(images) // self.batch_size
-        self.policy = build_policy(recipe.augment, recipe.image_size, images.mean, images.std)
+        self.distinct = max(1, min(recipe.batch_size, len(images)) // recipe.repeats)  # images in a batch
+        self.batch_size = self.distinct * recipe.repeats
+        self.steps_per_epoch = max(1, len(images) // self.batch_size)
+        self.policies = [build_policy(recipe.augment, size, images.mean, images.std) for size in recipe.image_sizes]
         self._order = (-1, torch.empty(0))
 
     def order(self, epoch: int) -> Tensor:
@@ -78,14 +77,16 @@ class TrainBatches:
     def batch(self, epoch: int, step: int) -> Batch:
         """The batch of that step (counted from 0 within the epoch)."""
         recipe = self.recipe
-        indices = self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+        policy = self.policies[epoch * len(self.policies) // recipe.schedule_epochs]
+        # Repeated one after the other, so that mixing never pairs an image with itself.
+        indices = self.order(epoch)[step * self.distinct : (step + 1) * self.distinct].repeat(recipe.repeats)
         labels = self.images.labels[indices]
         generator = torch_generator(self.device, recipe.seed, Purpose.AUGMENT, epoch, step)
-        images = self.policy(self.images.images[indices], generator)
+        images = policy(self.images.images[indices], generator)
         mix = None
-        if recipe.mixup_cutmix_alpha > 0:
+        if recipe.mixup_cutmix_alpha > 0 and epoch < recipe.schedule_epochs - recipe.mix_off_epochs:
             rng = numpy_generator(recipe.seed, Purpose.MIX, epoch, step)
-            mix = draw_mix(recipe.mixup_cutmix_alpha, recipe.image_size, rng)
+            mix = draw_mix(recipe.mixup_cutmix_alpha, policy.image_size, rng)
         if mix is not None:
             images = mix.apply(images)
         images = images.contiguous(memory_format=memory_format(recipe.channels_last))

@@ -1,12 +1,14 @@
-"""Data sets by name: tiny-imagenet, demo, or any folder of class folders."""
+"""Data sets by name: tiny-imagenet, demo, those of torchvision, or any folder of class folders."""
 
 import functools
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from tinybench.data import demo
 from tinybench.data.curate import NAME as TINY_IMAGENET
+from tinybench.data.curate import curate_if_missing
 from tinybench.data.decode import IMAGE_SUFFIXES, decode_square
 from tinybench.data.imageset import ImageSet
 from tinybench.data.packed import (
@@ -20,10 +22,13 @@ from tinybench.data.packed import (
     start_anew,
     write_metadata,
 )
+from tinybench.data.torchvision_sets import SETS, pack_torchvision
 from tinybench.errors import UsageError, UserError
 from tinybench.runtime.seeds import Purpose, numpy_generator
 
 TEST_FOLDERS = ("test", "val", "valid", "validation")
+# What networks trained on ImageNet expect.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Where a folder has no test images of its own, which are held out must not depend on any run.
 HOLDOUT_SEED, HOLDOUT_FRACTION = 0, 0.2
 
@@ -32,8 +37,8 @@ def load(dataset: str, split: Split, data_dir: Path, image_size: int = 64) -> Im
     """The train or the test images of a data set.
 
     Args:
-        dataset: tiny-imagenet, demo, or the path of a folder.
-        image_size: side in pixels that a folder's images are packed at; the others are stored at 64.
+        dataset: tiny-imagenet, demo, one of torchvision_sets.SETS, or the path of a folder.
+        image_size: side in pixels that a folder's images are packed at; the others are stored at their own.
 
     Raises:
         UserError: the data are missing or damaged; the message says what to type.
@@ -53,13 +58,38 @@ def load(dataset: str, split: Split, data_dir: Path, image_size: int = 64) -> Im
         with one_at_a_time(folder):
             if not is_intact(folder):
                 demo.make(data_dir)
+    elif dataset in SETS:
+        folder = pack_torchvision(dataset, data_dir)
     elif Path(dataset).is_dir():
         folder = pack_folder(Path(dataset), data_dir, image_size)
     else:
         raise UsageError(
-            f"dataset {dataset!r} is neither {TINY_IMAGENET} nor {demo.NAME} nor a folder of class folders"
+            f"dataset {dataset!r} is neither {TINY_IMAGENET} nor {demo.NAME} nor {', '.join(SETS)} nor a folder of "
+            "class folders"
         )
     return load_packed(folder, split)
+
+
+def download(dataset: str, data_dir: Path) -> None:
+    """Download and pack a data set unless that has been done.
+
+    Raises:
+        UsageError: it is none that can be downloaded.
+        UserError: the download failed.
+    """
+    if dataset == TINY_IMAGENET:
+        curate_if_missing(data_dir)
+    elif dataset in SETS:
+        pack_torchvision(dataset, data_dir, download=True)
+    else:
+        raise UsageError(f"--download goes with dataset {TINY_IMAGENET}, {', '.join(SETS)}, not {dataset}")
+
+
+def normalized_as(images: ImageSet, normalize: str) -> ImageSet:
+    """With the statistics that a recipe's `normalize` asks for: the data's own, or those of ImageNet."""
+    if normalize == "data":
+        return images
+    return replace(images, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def pack_folder(root: Path, data_dir: Path, image_size: int) -> Path:

@@ -8,11 +8,16 @@ from torch.nn import functional as F
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Antialiased bilinear: (B, 3, h, w) of any type to float32 (B, 3, size, size), on the same scale of values."""
+    """(B, 3, h, w) of any type to float32 (B, 3, size, size): antialiased bilinear, or bicubic where they grow.
+
+    The scale of values stays, but a bicubic edge may overshoot it a little.
+    """
     images = images.float()
     if images.shape[-2:] == (size, size):
         return images
-    return F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
+    mode = "bicubic" if size > max(images.shape[-2:]) else "bilinear"
+    # With antialias, torch's cubic is Pillow's (a = -0.5), also where nothing is there to be smoothed.
+    return F.interpolate(images, (size, size), mode=mode, align_corners=False, antialias=True)
 
 
 @functools.cache

@@ -101,9 +101,10 @@ def attention_rollout(model: nn.Module, images: Tensor) -> Tensor:
     token = torch.eye(N, device=images.device)
     rollout = token.expand(B, N, N)
     for layer, x in zip(layers, inputs, strict=True):
-        # The network fuses these steps and keeps no attention weights.
-        q, k, _ = layer.qkv(x).reshape(B, N, 3, layer.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-        attention = (q @ k.transpose(2, 3) / math.sqrt(dim // layer.num_heads)).softmax(3)  # (B, heads, N, N)
+        # The network fuses what follows and keeps no attention weights.
+        q, k, _, mask = layer.queries_keys_values(x)
+        scores = q @ k.transpose(2, 3) / math.sqrt(dim // layer.num_heads)  # (B, heads, N, N)
+        attention = (scores if mask is None else scores + mask).softmax(3)
         rollout = (attention.mean(1) + token) / 2 @ rollout
     side = math.isqrt(N - 1)
     return rollout[:, 0, 1:].reshape(B, side, side)

@@ -94,9 +94,14 @@ class TestedNetwork:
         )
 
     def result_path(self, name: str) -> Path:
-        """A file beside the checkpoint; weights other than the best are told in its name."""
-        suffix = "" if self.name == "best" else f"_{self.name}"
-        return self.path.with_name(f"{Path(name).stem}{suffix}{Path(name).suffix}")
+        """A file beside the checkpoint, see the function of that name."""
+        return result_path(self.path, self.name, name)
+
+
+def result_path(checkpoint: Path, weights: str, name: str) -> Path:
+    """A file beside a checkpoint, for what its weights gave; weights other than the best are told in its name."""
+    suffix = "" if weights == "best" else f"_{weights}"
+    return checkpoint.with_name(f"{Path(name).stem}{suffix}{Path(name).suffix}")
 
 
 def test_run(folder: Path, options: TestOptions) -> dict[str, Any]:
@@ -196,9 +201,10 @@ def load_test_images(checkpoint: dict[str, Any], data_dir: Path) -> ImageSet:
     Raises:
         UserError: the data set's classes are not those of the checkpoint, or in another order.
     """
-    recipe = checkpoint["recipe"]
-    images = datasets.load(recipe["dataset"], "test", data_dir, checkpoint["image_size"])
-    images = split.first_classes(images, recipe["classes"])
+    recipe = Recipe.from_dict(checkpoint["recipe"])
+    images = datasets.load(recipe.dataset, "test", data_dir, checkpoint["image_size"])
+    images = datasets.normalized_as(images, recipe.normalize)
+    images = split.first_classes(images, recipe.classes)
     if list(images.class_ids) != checkpoint["class_ids"]:
         raise UserError(f"the classes of {images.name} in {data_dir} are not those that the network was trained on")
     if (list(images.mean), list(images.std)) != (checkpoint["mean"], checkpoint["std"]):

@@ -8,10 +8,11 @@ from typing import Any
 from torch import nn
 
 from tinybench.errors import UsageError
-from tinybench.models.alexnet import AlexNet
+from tinybench.models.alexnet import AlexNet, StockAlexNet
 from tinybench.models.densenet import DenseNet
 from tinybench.models.efficientnet import EfficientNet
 from tinybench.models.resnet import ResNet
+from tinybench.models.svm import SVM
 from tinybench.models.vgg import VGG
 from tinybench.models.vit import ViT
 
@@ -25,6 +26,7 @@ class ModelInfo:
         year, paper: of its publication; authors and address.
         build: the constructor; keyword arguments only.
         recipe: the entry of config.py that `--model` stands for.
+        compared: whether `all` in a plan includes it.
     """
 
     title: str
@@ -32,6 +34,7 @@ class ModelInfo:
     paper: str
     build: Callable[..., nn.Module]
     recipe: str
+    compared: bool = True
 
 
 MODELS: dict[str, ModelInfo] = {
@@ -43,11 +46,27 @@ MODELS: dict[str, ModelInfo] = {
         "EfficientNet-B0", 2019, "Tan and Le, https://arxiv.org/abs/1905.11946", EfficientNet, "efficientnet"
     ),
     "vit": ModelInfo("ViT-S", 2020, "Dosovitskiy et al., https://arxiv.org/abs/2010.11929", ViT, "vit"),
+    "svm": ModelInfo(
+        "Linear SVM",
+        1999,
+        "Weston and Watkins, https://www.esann.org/sites/default/files/proceedings/legacy/es1999-461.pdf",
+        SVM,
+        "svm",
+        compared=False,
+    ),
+    "alexnet_stock": ModelInfo(
+        "AlexNet (stock)",
+        2014,
+        "Krizhevsky, https://arxiv.org/abs/1404.5997",
+        StockAlexNet,
+        "alexnet_scratch",
+        compared=False,
+    ),
 }
 
 
 def list_models() -> list[str]:
-    """The names of all networks, oldest first."""
+    """The names of all networks."""
     return list(MODELS)
 
 
@@ -58,8 +77,17 @@ def get_model_info(name: str) -> ModelInfo:
         UsageError: there is none; the message lists the known ones.
     """
     if name not in MODELS:
-        raise UsageError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
+        raise UsageError(f"unknown model {name!r}; known: {', '.join(MODELS)}; one of your own needs --model_file")
     return MODELS[name]
+
+
+def needs_image_size(name: str) -> bool:
+    """Whether the network's weights depend on the size of the images.
+
+    Raises:
+        UsageError: there is no such network.
+    """
+    return "image_size" in inspect.signature(get_model_info(name).build).parameters
 
 
 def build_model(name: str, *, num_classes: int, image_size: int = 64, **options: Any) -> nn.Module:
@@ -76,7 +104,7 @@ def build_model(name: str, *, num_classes: int, image_size: int = 64, **options:
     known = inspect.signature(info.build).parameters.keys() - {"num_classes", "image_size"}
     if unknown := sorted(options.keys() - known):
         raise UsageError(f"{name} has no option {', '.join(unknown)}; it has: {', '.join(sorted(known))}")
-    if "image_size" in inspect.signature(info.build).parameters:
+    if needs_image_size(name):
         options = {**options, "image_size": image_size}
     try:
         return info.build(num_classes=num_classes, **options)

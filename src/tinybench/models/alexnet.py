@@ -5,6 +5,8 @@ For 64x64: the 11x11 stride-4 and the 5x5 kernels become 3x3 (the first of strid
 the published strides would leave one; BatchNorm replaces the local response normalisation, and the two dense layers of
 4096 shrink to 960, since most of AlexNet's 61 million weights lay there. The five convolutions keep their number and
 their widths (one tower, as in Krizhevsky 2014, https://arxiv.org/abs/1404.5997), the pools their overlap.
+
+`StockAlexNet` keeps all of the network of 2014, so that weights trained on ImageNet fit.
 """
 
 from torch import Tensor, nn
@@ -55,4 +57,57 @@ class AlexNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (B, 3, 64, 64)
         x = self.features(x)  # (B, 256, 7, 7)
         x = self.pool(x).flatten(1)  # (B, 12544)
+        return self.head(x)
+
+
+# Kernel, stride, stride of the pool that follows, side of the smallest image that something is left of.
+STEMS = {"11x11": (11, 4, 2, 63), "8x8": (8, 2, 1, 20)}
+
+
+class StockAlexNet(nn.Module):
+    """AlexNet of 2014 with its large kernels and dense layers: float32 (B, 3, H, W) to logits (B, num_classes).
+
+    Args:
+        image_size: side of the images in pixels; stem 11x11 needs 63, 8x8 needs 20.
+        stem: the first convolution: "11x11" of stride 4 as published, or "8x8" of stride 2, whose pool has stride 1;
+            at 64x64, the first leaves 1x1 after the last pool, the second the published 6x6.
+        dropout: probability of dropping an input of the first two dense layers.
+    """
+
+    def __init__(self, *, num_classes: int, image_size: int = 64, stem: str = "11x11", dropout: float = 0.5) -> None:
+        super().__init__()
+        if stem not in STEMS:
+            raise ValueError(f"stem is one of {', '.join(STEMS)}, not {stem!r}")
+        kernel, stride, pool_stride, smallest = STEMS[stem]
+        if image_size < smallest:
+            raise ValueError(f"image_size {image_size} is less than the {smallest} that stem {stem} needs")
+        relu = nn.ReLU(inplace=True)
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 64, kernel, stride, padding=2),
+            relu,
+            nn.MaxPool2d(3, pool_stride),
+            nn.Conv2d(64, 192, 5, padding=2),
+            relu,
+            nn.MaxPool2d(3, 2),
+            nn.Conv2d(192, 384, 3, padding=1),
+            relu,
+            nn.Conv2d(384, 256, 3, padding=1),
+            relu,
+            nn.Conv2d(256, 256, 3, padding=1),
+            relu,
+            nn.MaxPool2d(3, 2),
+        )
+        self.pool = nn.AdaptiveAvgPool2d(6)
+        self.head = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(256 * 6 * 6, 4096),
+            relu,
+            nn.Dropout(dropout),
+            nn.Linear(4096, 4096),
+            relu,
+            nn.Linear(4096, num_classes),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, 3, 64, 64)
+        x = self.pool(self.features(x)).flatten(1)  # (B, 9216)
         return self.head(x)

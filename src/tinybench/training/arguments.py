@@ -6,8 +6,9 @@ from pathlib import Path
 
 from tinybench import cli
 from tinybench.errors import UsageError, UserError
+from tinybench.model_file import load_model_file
 from tinybench.models import get_model_info
-from tinybench.recipe import Device, Recipe, RunOptions, get_recipe
+from tinybench.recipe import Device, Recipe, RunOptions, get_recipe, load_recipes
 from tinybench.training.checkpoint import read_checkpoint
 
 
@@ -23,7 +24,7 @@ class TrainArguments:
     overwrite: bool = False
     """Replace the run that is already in the folder."""
     download: bool = False
-    """Download and curate Tiny ImageNet first, if that has not been done."""
+    """Download the data set first, if that has not been done."""
     data_dir: Path = RunOptions.data_dir
     """Where the data sets are."""
     results_dir: Path = RunOptions.results_dir
@@ -34,6 +35,8 @@ class TrainArguments:
     """Also write last.pth within an epoch, when so many minutes have passed since the last one."""
     tensorboard: bool = False
     """Write the history as TensorBoard events too, into the run's folder."""
+    model_file: Path | None = None
+    """File that adds a network to MODELS and holds its RECIPES."""
     debug: bool = False
     """Show the whole traceback of an error."""
 
@@ -45,6 +48,7 @@ class TrainArguments:
             device=self.device,
             checkpoint_minutes=self.checkpoint_minutes,
             tensorboard=self.tensorboard,
+            model_file=self.model_file,
         )
 
 
@@ -52,19 +56,22 @@ def parse_arguments(description: str | None) -> TrainArguments:
     """Parse sys.argv. Afterwards `run_name` is set, and `resume` is None or holds one existing checkpoint.
 
     The defaults of the recipe's flags depend on other flags: with --resume they come from the checkpoint, otherwise
-    from the entry of config.py that --recipe or --model names.
+    from the entry of config.py, or of --model_file, that --recipe or --model names.
 
     Raises:
         UsageError: an unknown recipe or network, a bad run name, more than one checkpoint.
     """
     first = _first_look()
+    recipes = load_recipes()
+    if first.model_file:
+        recipes |= load_model_file(first.model_file)
     name = first.recipe or get_model_info(first.model or Recipe.model).recipe
     given = _run_of(first.resume[0], first.results_dir) if first.resume else ""
     run_name = first.run_name or given or name
     if Path(run_name).is_absolute() or ".." in Path(run_name).parts or Path(run_name) == Path():
         raise UsageError(f"run_name {run_name!r} must name a folder below results_dir")
     checkpoint = _checkpoint(first.resume, first.results_dir / run_name)
-    settings = _saved_recipe(checkpoint) if checkpoint else get_recipe(name)
+    settings = _saved_recipe(checkpoint) if checkpoint else get_recipe(name, recipes)
     arguments = cli.parse(TrainArguments, description, default=TrainArguments(settings=settings))
     arguments.run_name = run_name
     if first.resume is not None and checkpoint is None:
@@ -79,6 +86,7 @@ def _first_look() -> argparse.Namespace:
     parser.add_argument("--model", default="")
     parser.add_argument("--run_name", default="")
     parser.add_argument("--results_dir", type=Path, default=RunOptions.results_dir)
+    parser.add_argument("--model_file", type=Path, default=None)
     parser.add_argument("--resume", type=Path, nargs="*", default=None)
     try:
         return parser.parse_known_args()[0]

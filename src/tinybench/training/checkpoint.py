@@ -86,17 +86,26 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, damaged, or no checkpoint of tinybench's.
     """
+    checkpoint = read_tensors(path)
+    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or KEYS - checkpoint.keys():
+        raise UserError(f"{path} is no checkpoint that this version of tinybench wrote")
+    return checkpoint
+
+
+def read_tensors(path: Path) -> Any:
+    """Read what torch.save wrote of tensors and plain types onto the CPU.
+
+    Raises:
+        UserError: the file is missing or damaged, or holds more than that.
+    """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
         raise UserError(f"{path} is damaged, or holds more than tensors and plain types; it is not read") from error
     except Exception as error:  # torch raises RuntimeError, EOFError, KeyError and others for damaged files
         raise UserError(f"{path} is damaged or no checkpoint") from error
-    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or KEYS - checkpoint.keys():
-        raise UserError(f"{path} is no checkpoint that this version of tinybench wrote")
-    return checkpoint
 
 
 def load_network(checkpoint: dict[str, Any], weights: Literal["model", "ema"] = "model") -> nn.Module:
@@ -143,10 +152,11 @@ def check_resume(saved: dict[str, Any], recipe: Recipe, images: ImageSet) -> Non
         before, now = getattr(former, name), getattr(recipe, name)
         if name not in FREE_ON_RESUME and before != now:
             raise UsageError(f"the checkpoint was trained with {name} {before}, not {now}; it cannot be resumed so")
-    # Without total_epochs, the cosine is as long as epochs says.
-    if recipe.scheduler == "cosine" and former.schedule_epochs != recipe.schedule_epochs:
+    # Without total_epochs, all that follows the length of the run is as long as epochs says.
+    follows = recipe.scheduler in ("cosine", "onecycle") or recipe.mix_off_epochs or recipe.image_size_schedule
+    if follows and former.schedule_epochs != recipe.schedule_epochs:
         raise UsageError(
-            f"epochs {recipe.epochs} instead of {former.epochs} would change the learning rates already used; "
+            f"epochs {recipe.epochs} instead of {former.epochs} would change the epochs already run; "
             "only a run that was started with total_epochs can be prolonged"
         )
     if saved["fingerprint"] != images.fingerprint:

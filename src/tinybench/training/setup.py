@@ -10,14 +10,17 @@ import torch
 from tinybench.data import datasets, split
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UsageError, UserError
-from tinybench.models import build_model
+from tinybench.models import build_model, needs_image_size
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime.device import describe_environment, memory_format
 from tinybench.runtime.seeds import Purpose, derive_seed
 from tinybench.training.checkpoint import network_options
+from tinybench.training.distill import Teacher
 from tinybench.training.ema import Ema
+from tinybench.training.freezing import freeze
 from tinybench.training.history import History
 from tinybench.training.optimizer import build_optimizer
+from tinybench.training.pretrained import load_pretrained
 from tinybench.training.state import TrainingState
 
 # What a run and its test leave in the folder; gone when the run is overwritten.
@@ -56,17 +59,29 @@ def own_folder(options: RunOptions, resume: Path | None, overwrite: bool) -> Ite
 def load_images(recipe: Recipe, data_dir: Path) -> tuple[ImageSet, ImageSet]:
     """The training and the validation images of a recipe."""
     images = datasets.load(recipe.dataset, "train", data_dir, recipe.image_size)
+    images = datasets.normalized_as(images, recipe.normalize)
     images = split.first_classes(images, recipe.classes)
     images = split.images_per_class(images, recipe.images_per_class, recipe.seed)
     return split.train_val_split(images, recipe.val_fraction, recipe.seed)
 
 
-def build_state(recipe: Recipe, train_images: ImageSet, val_images: ImageSet, device: torch.device) -> TrainingState:
-    """The state of a run before its first step."""
+def build_state(
+    recipe: Recipe, train_images: ImageSet, val_images: ImageSet, device: torch.device, *, resumed: bool = False
+) -> TrainingState:
+    """The state of a run before its first step; one that is resumed does not need its pretrained weights again."""
     torch.manual_seed(derive_seed(recipe.seed, Purpose.INIT))
     options = network_options(recipe)
     # Built on the CPU, so that the initial weights are the same on every device.
     model = build_model(recipe.model, num_classes=train_images.num_classes, image_size=recipe.image_size, **options)
+    if recipe.image_size_schedule and needs_image_size(recipe.model):
+        raise UsageError(
+            f"image_size_schedule {recipe.image_size_schedule} does not go with model {recipe.model}, whose weights "
+            "are for one size"
+        )
+    if recipe.pretrained and not resumed:
+        print(load_pretrained(model, recipe, train_images.class_ids), flush=True)
+    if recipe.freeze:
+        freeze(model, recipe.freeze)
     model = model.to(device).to(memory_format=memory_format(recipe.channels_last))
     about = {
         "config": recipe.as_dict(),
@@ -85,6 +100,7 @@ def build_state(recipe: Recipe, train_images: ImageSet, val_images: ImageSet, de
         optimizer=build_optimizer(model, recipe),
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16"),
         ema=Ema(model, recipe.ema_decay) if recipe.ema_decay > 0 else None,
+        teacher=Teacher(recipe, train_images).to(device) if recipe.teacher else None,
         history=History(about),
         sums=torch.zeros(2, device=device),
     )

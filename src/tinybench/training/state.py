@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from tinybench.errors import UserError
 from tinybench.training.checkpoint import load_weights
+from tinybench.training.distill import Teacher
 from tinybench.training.ema import Ema
 from tinybench.training.history import History
 
@@ -20,12 +21,14 @@ class TrainingState:
         step: steps done in the epoch that follows those in `history`.
         sums: float32 (2,) on the device, over that epoch so far: loss and right answers of every image.
         seconds: spent in that epoch so far.
+        teacher: never changes, and is read again by a run that is resumed.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     ema: Ema | None
+    teacher: Teacher | None
     history: History
     sums: Tensor
     step: int = 0

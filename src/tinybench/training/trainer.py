@@ -34,7 +34,10 @@ from tinybench.training.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from tinybench.training.distill import distillation_loss
+from tinybench.training.freezing import set_training_mode
 from tinybench.training.history import History
+from tinybench.training.loss import build_criterion
 from tinybench.training.optimizer import learning_rate
 from tinybench.training.setup import build_state, load_images, own_folder
 from tinybench.training.state import TrainingState
@@ -62,7 +65,7 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
     device = pick_device(options.device)
     check_precision(device, recipe.precision)
     train_images, val_images = load_images(recipe, options.data_dir)
-    state = build_state(recipe, train_images, val_images, device)
+    state = build_state(recipe, train_images, val_images, device, resumed=resume is not None)
     if resume:
         checkpoint = read_checkpoint(resume)
         check_resume(checkpoint, recipe, train_images)
@@ -97,13 +100,15 @@ def run_epochs(
         for epoch in range(len(history), recipe.epochs):
             reader, refreshed_at = LaggedReader(), time.monotonic()
             started = time.perf_counter() - state.seconds
-            state.model.train()
+            set_training_mode(state.model)
             for step in range(state.step, steps):
                 batch = batches.batch(epoch, step)
                 lr = learning_rate(recipe, epoch * steps + step, steps)
                 train_step(
                     recipe, state, batch, lr, dropout_seed=derive_seed(recipe.seed, Purpose.DROPOUT, epoch, step)
                 )
+                if state.ema:
+                    state.ema.update(state.model, epoch * steps + step)
                 state.step = step + 1
 
                 bar.update(batch_size)
@@ -165,13 +170,17 @@ def train_step(recipe: Recipe, state: TrainingState, batch: Batch, lr: float, dr
     """One step of the optimizer on one batch; adds the batch's loss and right answers to `state.sums`."""
     device = batch.images.device
     for group in state.optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_factor", 1.0)  # checkpoints of older versions have no factor
     torch.manual_seed(dropout_seed)
     for piece in batch.pieces(recipe.accumulate_steps):
         with autocast(device, recipe.precision):
             logits = state.model(piece.images)
+            taught = state.teacher(piece.images) if state.teacher else None
         logits = logits.float()
-        loss = piece.loss(logits, recipe.label_smoothing)
+        loss = piece.loss(logits, build_criterion(recipe))
+        if taught is not None:
+            distilled = distillation_loss(logits, taught.float(), recipe.distill_temperature)
+            loss = torch.lerp(loss, distilled, recipe.distill_weight)
         state.scaler.scale(loss * (len(piece) / len(batch))).backward()
         state.sums += torch.stack((loss.detach() * len(piece), piece.correct(logits.detach())))
     if recipe.clip_grad_norm > 0:
@@ -180,8 +189,6 @@ def train_step(recipe: Recipe, state: TrainingState, batch: Batch, lr: float, dr
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
-    if state.ema:
-        state.ema.update(state.model)
 
 
 def validate(model: nn.Module, images: ImageSet, recipe: Recipe) -> dict[str, float]:

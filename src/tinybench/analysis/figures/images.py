@@ -17,6 +17,9 @@ from tinybench.data.imageset import ImageSet
 from tinybench.data.mix import Mix
 from tinybench.runtime.seeds import Purpose, torch_generator
 
+EXAMPLES = 6  # images of a row
+CAPTION = 18  # letters that fit below an image
+
 
 def example_images(images: ImageSet, per_class: int = 5) -> Figure:
     """The first images of every class, a row a class."""
@@ -63,6 +66,31 @@ def brightness_histogram(images: ImageSet) -> Figure:
     return figure
 
 
+def class_examples(images: ImageSet, answers: np.ndarray, labels: Sequence[int], accuracy: np.ndarray) -> Figure:
+    """The first test images of some classes, a row a class, each with the answer it got where that is wrong.
+
+    Args:
+        answers: int (N,), the class that a network gave to each image.
+        labels: of the classes to show.
+        accuracy: percent right of every class.
+    """
+    rows = [torch.nonzero(images.labels == label).flatten()[:EXAMPLES] for label in labels]
+    names = [f"{images.class_names[label]}\n{accuracy[label]:.0f} % right" for label in labels]
+    captions = [
+        ["" if answers[index] == images.labels[index] else images.class_names[answers[index]] for index in row.tolist()]
+        for row in rows
+    ]
+    return _grid([images.images[row] for row in rows], names, captions)
+
+
+def mistaken_examples(images: ImageSet, answers: np.ndarray, pairs: Sequence[tuple[int, int]]) -> Figure:
+    """Test images that were taken for another class, a row a pair of label and answer."""
+    taken = torch.from_numpy(answers)
+    rows = [torch.nonzero((images.labels == true) & (taken == answer)).flatten()[:EXAMPLES] for true, answer in pairs]
+    names = [f"{images.class_names[true]}\ntaken for {images.class_names[answer]}" for true, answer in pairs]
+    return _grid([images.images[row] for row in rows], names)
+
+
 def _spread(images: ImageSet, count: int) -> Tensor:
     """Indices of images spread evenly over the set, so that they are of different classes."""
     return torch.linspace(0, len(images) - 1, min(count, len(images))).long()
@@ -73,10 +101,14 @@ def _pixels(normalised: Tensor, images: ImageSet) -> Tensor:
     return (255 * (normalised * std + mean)).clamp(0, 255).round().byte()
 
 
-def _grid(rows: Sequence[Tensor], names: Sequence[str]) -> Figure:
-    """Rows of uint8 images (n, 3, H, W), each with its name on the left."""
+def _grid(rows: Sequence[Tensor], names: Sequence[str], captions: Sequence[Sequence[str]] = ()) -> Figure:
+    """Rows of uint8 images (n, 3, H, W), each with its name on the left, and captions of the images below them."""
     columns = max(len(row) for row in rows)
-    figure, axes = new_figure(1.7 + 0.8 * columns, 0.8 * len(rows), len(rows), columns)
+    side = 1.1 if captions else 0.8  # inches
+    figure, axes = new_figure(1.7 + side * columns, side * len(rows), len(rows), columns)
+    for places, texts in zip(axes, captions, strict=False):
+        for place, text in zip(places, texts, strict=False):
+            place.text(0.5, -0.04, text[:CAPTION], transform=place.transAxes, ha="center", va="top", fontsize=7)
     for places, row, name in zip(axes, rows, names, strict=True):
         for place in places:
             place.set_axis_off()

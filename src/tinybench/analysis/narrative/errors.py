@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tinybench.analysis.answers import agreement_matrices, pooled, predictions_by_recipe
-from tinybench.analysis.classes import class_results, class_table, mistakes
+from tinybench.analysis.classes import class_results, class_table, mistakes_of
 from tinybench.analysis.groups import most_accurate, tested
 from tinybench.analysis.predictions import correct_by_model
 from tinybench.analysis.results import RunResults
@@ -58,7 +58,7 @@ def confusions(runs: Sequence[RunResults]) -> list[str]:
         UserError: no run was tested.
     """
     group = most_accurate(tested(runs))
-    table = mistakes(group)
+    table = mistakes_of(class_results(group))
     if table.empty:
         return [f"{group.label} makes no mistake."]
     top = table.head(SHOWN)

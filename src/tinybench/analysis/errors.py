@@ -1,0 +1,74 @@
+"""What one run got wrong: its classes and its commonest mistakes, as a table and as pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinybench.analysis.classes import ClassResults, mistakes_of
+from tinybench.analysis.figures.images import class_examples, mistaken_examples
+from tinybench.analysis.plotting import save_figure
+from tinybench.data.imageset import ImageSet
+from tinybench.evaluation.testing import load_test_images, result_path
+from tinybench.training.checkpoint import read_checkpoint
+
+SHOWN = 8  # classes at either end, and pairs
+
+
+def error_table(results: dict[str, Any]) -> str:
+    """The least and the most accurate classes, and the pairs that are most often confused.
+
+    Args:
+        results: what test_results.json holds.
+    """
+    classes = _class_results(results)
+    order = _hardest_first(classes)
+    lines = []
+    shown = min(SHOWN, -(-len(order) // 2))  # no class at both ends
+    for title, chosen in (("least accurate", order[:shown]), ("most accurate", order[::-1][:shown])):
+        lines.append(f"  {title}")
+        lines += [f"    {classes.accuracy[label]:6.2f} %  {classes.names[label]}" for label in chosen]
+    lines.append("  most confused (of the class's images)")
+    for row in mistakes_of(classes).head(SHOWN).itertuples():
+        lines.append(f"    {row.share:6.2f} %  {row.true} taken for {row.answer}")
+    return "\n".join(lines)
+
+
+def show_errors(checkpoint: Path, results: dict[str, Any], data_dir: Path, folder: Path) -> None:
+    """Print the table of a checkpoint that was just tested, and write its pictures into `folder`.
+
+    Args:
+        results: what the test gave.
+    """
+    print(error_table(results))
+    images = load_test_images(read_checkpoint(checkpoint), data_dir)
+    with np.load(result_path(checkpoint, results["weights"], "predictions.npz")) as predictions:
+        answers = predictions["logits"].argmax(1)
+    draw_errors(results, images, answers, folder)
+
+
+def draw_errors(results: dict[str, Any], images: ImageSet, answers: np.ndarray, folder: Path) -> None:
+    """Write class_examples.png and mistaken_examples.png.
+
+    Args:
+        images: those that were tested.
+        answers: int (N,), the likeliest class of each.
+    """
+    classes = _class_results(results)
+    order = _hardest_first(classes)
+    ends = [*order[:SHOWN], *order[max(SHOWN, len(order) - SHOWN) :]]  # once each where there are few
+    save_figure(class_examples(images, answers, ends, classes.accuracy), folder / "class_examples.png")
+    pairs = [(row.true_label, row.answer_label) for row in mistakes_of(classes).head(SHOWN).itertuples()]
+    if pairs:
+        save_figure(mistaken_examples(images, answers, pairs), folder / "mistaken_examples.png")
+
+
+def _class_results(results: dict[str, Any]) -> ClassResults:
+    ids, names = tuple(results["per_class_accuracy"]), tuple(results["class_names"])
+    return ClassResults(ids, names, np.array(results["confusion_matrix"]))
+
+
+def _hardest_first(classes: ClassResults) -> list[int]:
+    """Labels of the classes that have test images."""
+    order = np.argsort(classes.accuracy, kind="stable")
+    return [int(label) for label in order if not np.isnan(classes.accuracy[label])]

@@ -1,0 +1,189 @@
+"""Starting weights: torchvision's, trained on ImageNet, or those of a file.
+
+A tensor is taken over where name and shape fit. What does not fit (the head of other classes, another stem) keeps its
+fresh values, and the summary says so.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tinybench.errors import UsageError, UserError
+from tinybench.recipe import Recipe, load_recipes
+from tinybench.training.checkpoint import read_tensors
+from tinybench.training.freezing import head_of
+
+IMAGENET = "imagenet"
+LISTED = 6  # names that the summary lists of each kind
+
+
+@dataclass(frozen=True)
+class Counterpart:
+    """torchvision's network that has the same tensors as one of ours.
+
+    Attributes:
+        name: torchvision's name, from our network's options.
+        renames: patterns in torchvision's names of tensors, and what makes ours of them; they do not match ours.
+    """
+
+    name: Callable[..., str]
+    renames: dict[str, str]
+
+
+COUNTERPARTS = {
+    "resnet": Counterpart(
+        lambda depth=18, **_: f"resnet{depth}",
+        {r"^conv1\.": "stem.0.", r"^bn1\.": "stem.1.", r"\.bn": ".norm", r"\.downsample\.": ".shortcut."}
+        | {rf"^layer{stage}\.": f"stages.{stage - 1}." for stage in (1, 2, 3, 4)}
+        | {r"^fc\.": "head."},
+    ),
+    "alexnet_stock": Counterpart(lambda **_: "alexnet", {r"^classifier\.": "head."}),
+}
+
+
+@dataclass
+class Summary:
+    """What became of the tensors: their names, and shapes where those differ."""
+
+    source: str
+    loaded: list[str] = field(default_factory=list)
+    resized: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        kinds = {"resized": self.resized, "left as drawn": self.left, "not used": self.unused}
+        lines = [f"  {kind}: {_shortened(names)}" for kind, names in kinds.items() if names]
+        return "\n".join([f"weights of {self.source}: {len(self.loaded)} tensors loaded", *lines])
+
+
+def load_pretrained(model: nn.Module, recipe: Recipe, class_ids: Sequence[str]) -> Summary:
+    """Start `model` from the weights that the recipe names.
+
+    Args:
+        class_ids: of the training images; the head of a run that learned other classes is not taken over.
+
+    Raises:
+        UsageError: there is no such file, or there are no ImageNet weights for the network, or no weights fit.
+        UserError: the weights cannot be downloaded or read.
+    """
+    source = recipe.pretrained
+    if source == IMAGENET:
+        source, weights = _imagenet(recipe)
+    else:
+        weights = _state_dict(Path(source), model, class_ids)
+    if recipe.model in COUNTERPARTS:
+        weights = {_renamed(name, COUNTERPARTS[recipe.model]): tensor for name, tensor in weights.items()}
+
+    summary = Summary(source)
+    own = model.state_dict()
+    for name, tensor in own.items():
+        if name not in weights:
+            if not name.endswith("num_batches_tracked"):  # older files lack this counter, and nothing reads it
+                summary.left.append(name)
+            continue
+        given = weights.pop(name)
+        shapes = f"{name} {_shape(given)} -> {_shape(tensor)}"
+        if given.shape == tensor.shape:
+            summary.loaded.append(name)
+        elif name.endswith("position_embedding") and _can_resize(given, tensor):
+            given = resize_positions(given, tensor.shape[1])
+            summary.resized.append(shapes)
+        else:
+            summary.left.append(shapes)
+            continue
+        with torch.no_grad():
+            tensor.copy_(given)
+    summary.unused = list(weights)
+    if not any(own[name].ndim > 1 for name in summary.loaded):
+        raise UsageError(f"pretrained {source} fits nothing of model {recipe.model}; {summary}".replace("\n ", ";"))
+    return summary
+
+
+def resize_positions(embedding: Tensor, tokens: int) -> Tensor:
+    """Position embeddings for an image with more or fewer patches (Dosovitskiy et al. 2020, section 3.2).
+
+    The grid of patches is resized, bicubic and antialiased; the class token's place, the first, stays.
+
+    Args:
+        embedding: (1, 1 + n * n, dim).
+        tokens: 1 + m * m.
+
+    Returns:
+        (1, tokens, dim).
+    """
+    token, grid = embedding[:, :1], embedding[:, 1:]
+    old, new = math.isqrt(grid.shape[1]), math.isqrt(tokens - 1)
+    grid = grid.reshape(1, old, old, -1).permute(0, 3, 1, 2)
+    grid = F.interpolate(grid.float(), (new, new), mode="bicubic", align_corners=False, antialias=True)
+    return torch.cat((token, grid.permute(0, 2, 3, 1).reshape(1, new * new, -1).to(token.dtype)), dim=1)
+
+
+def _can_resize(given: Tensor, tensor: Tensor) -> bool:
+    if given.ndim != 3 or given.shape[2] != tensor.shape[2]:
+        return False
+    return all(math.isqrt(tokens - 1) ** 2 == tokens - 1 > 0 for tokens in (given.shape[1], tensor.shape[1]))
+
+
+def _imagenet(recipe: Recipe) -> tuple[str, dict[str, Tensor]]:
+    """What to call torchvision's weights, and the weights; downloaded unless they are in torchvision's cache."""
+    if recipe.model not in COUNTERPARTS:
+        raise UsageError(
+            f"pretrained imagenet has no weights for model {recipe.model}; it has some for {', '.join(COUNTERPARTS)}"
+        )
+    from torchvision.models import get_model_weights  # slow to import
+
+    name = COUNTERPARTS[recipe.model].name(**recipe.model_options)
+    weights: Any = get_model_weights(name)["DEFAULT"]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(weights.url).path).name
+    try:
+        state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True, map_location="cpu")
+    except OSError as error:
+        raise UserError(
+            f"cannot download {weights.url} ({error}); fetch it where you can and put it at {path}"
+        ) from error
+    except Exception as error:  # as in read_tensors
+        raise UserError(f"{path} is damaged; delete it and run the command again") from error
+    return f"torchvision's {name} (ImageNet)", state
+
+
+def _state_dict(path: Path, model: nn.Module, class_ids: Sequence[str]) -> dict[str, Tensor]:
+    """The tensors of a checkpoint or a state dict by name; without the head of a run that learned other classes."""
+    if not path.is_file():
+        run = path.parent.name
+        hint = f"; make it with python src/train.py --recipe {run}" if run in load_recipes() else ""
+        raise UsageError(
+            f"pretrained {path} is no file; it takes {IMAGENET}, or the path of a checkpoint or state dict{hint}"
+        )
+    content = read_tensors(path)
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise UserError(f"{path} holds no state dict, a dict from names to tensors")
+    if content.get("class_ids", list(class_ids)) == list(class_ids):
+        return dict(state)
+    head = {id(parameter) for parameter in head_of(model).parameters()}
+    names = {name for name, parameter in model.named_parameters() if id(parameter) in head}
+    return {name: tensor for name, tensor in state.items() if name not in names}
+
+
+def _renamed(name: str, counterpart: Counterpart) -> str:
+    for pattern, replacement in counterpart.renames.items():
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape))
+
+
+def _shortened(names: list[str]) -> str:
+    rest = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {rest} more" if rest > 0 else "")
