@@ -9,41 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinybench import cli
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import UserError
+from tinybench.evaluation.arguments import NetworkArguments
 from tinybench.evaluation.explain import draw, explain
 from tinybench.evaluation.infer import Classifier, find_checkpoint, list_images
-from tinybench.model_file import load_model_file
-from tinybench.recipe import Device
 from tinybench.runtime.device import pick_device
 from tinybench.runtime.files import atomic_path
 
 
 @dataclass(kw_only=True)
-class Arguments:
+class Arguments(NetworkArguments):
     image: tuple[Path, ...]
     """Images to explain: files, or folders of them."""
-    model: str = ""
-    """Run under results_dir to ask (default: the one with the best validation accuracy)."""
-    checkpoint: Path | None = None
-    """Checkpoint to ask, instead of a run."""
     output: Path = Path("explanations")
     """Folder for the pictures, named after the images; of two of one name, the second gets a number."""
-    results_dir: Path = Path("results")
-    """Where the folders of the runs are."""
-    device: Device = "auto"
-    """auto takes CUDA, then MPS, then the CPU."""
-    model_file: Path | None = None
-    """File that adds the network to MODELS, where it is none of tinybench's own."""
-    debug: bool = False
-    """Show the whole traceback of an error."""
 
 
 def main() -> int:
     arguments = cli.parse(Arguments, __doc__)
-    if arguments.model_file:
-        load_model_file(arguments.model_file)
-    if arguments.model and arguments.checkpoint:
-        raise UsageError("--model and --checkpoint each name a network; give one of them")
+    arguments.check()
     paths = list(list_images(list(arguments.image)))
     checkpoint = arguments.checkpoint or find_checkpoint(arguments.results_dir, arguments.model)
     classifier = Classifier(checkpoint, pick_device(arguments.device))

@@ -10,19 +10,14 @@ from typing import Literal
 
 from tinybench import cli
 from tinybench.errors import UsageError, UserError
+from tinybench.evaluation.arguments import NetworkArguments
 from tinybench.evaluation.robustness import robustness_line, test_robustness
 from tinybench.evaluation.testing import CHECKPOINTS, TestOptions, Weights, find_runs, result_line, test_checkpoint
-from tinybench.model_file import load_model_file
-from tinybench.recipe import Device
 from tinybench.runtime.device import pick_device
 
 
 @dataclass(kw_only=True)
-class Arguments:
-    model: str = ""
-    """Run under results_dir to test (default: every trained run)."""
-    checkpoint: Path | None = None
-    """Checkpoint to test, instead of a run; the results are written beside it, under its name."""
+class Arguments(NetworkArguments):
     weights: Weights = "best"
     """Of the best epoch on the validation images, of the last epoch, or the last moving average (of --checkpoint: ema
     takes its moving average, the others its weights)."""
@@ -45,24 +40,13 @@ class Arguments:
     """Arithmetic of convolutions and matrix products."""
     data_dir: Path = Path("data")
     """Where the data sets are."""
-    results_dir: Path = Path("results")
-    """Where the folders of the runs are."""
-    device: Device = "auto"
-    """auto takes CUDA, then MPS, then the CPU."""
-    model_file: Path | None = None
-    """File that adds the network to MODELS, where it is none of tinybench's own."""
-    debug: bool = False
-    """Show the whole traceback of an error."""
 
 
 def main() -> int:
     arguments = cli.parse(Arguments, __doc__)
-    if arguments.model_file:
-        load_model_file(arguments.model_file)
+    arguments.check()
     if arguments.batch_size < 1:
         raise UsageError(f"--batch_size must be at least 1, not {arguments.batch_size}")
-    if arguments.model and arguments.checkpoint:
-        raise UsageError("--model and --checkpoint each name a network; give one of them")
     if arguments.robustness_images < 0:
         raise UsageError(f"--robustness_images must not be negative, but is {arguments.robustness_images}")
     if arguments.robustness_images and not arguments.robustness:
