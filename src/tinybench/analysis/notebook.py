@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from tinybench.errors import UserError
 
-DPI = 80  # keeps a notebook with all its figures below a megabyte
+DPI = 64  # keeps a notebook with all its figures below a megabyte
 
 Part = Callable[..., Figure | pd.DataFrame | list[str]]
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from tinybench.analysis.figures.data import CHANNELS
 from tinybench.analysis.figures.style import new_figure
 from tinybench.data.augment import POLICIES, build_policy
+from tinybench.data.autoaugment import METHODS
 from tinybench.data.imageset import ImageSet
 from tinybench.data.mix import Mix
 from tinybench.runtime.seeds import Purpose, torch_generator
@@ -31,7 +32,7 @@ def augmented_images(images: ImageSet, count: int = 6, seed: int = 0) -> Figure:
     """The first images as they are, then as each augmentation policy varies them, a row a policy."""
     first = images.images[_spread(images, count)]
     rows = {"as they are": first}
-    for name in POLICIES:
+    for name in (*POLICIES, *METHODS):
         if name != "none":
             policy = build_policy(name, first.shape[-1], images.mean, images.std)
             rows[name] = _pixels(policy(first, torch_generator("cpu", seed, Purpose.AUGMENT)), images)

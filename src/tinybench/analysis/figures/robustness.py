@@ -47,8 +47,8 @@ def _curves(runs: Sequence[RunResults], kind: str, strength: str, about: str) ->
             look = style[str(label)]
             axes.plot(curve["strength"], curve["accuracy"], label=label, linestyle=look.line, **look.of_points())
         axes.set_title(family.upper() if kind == "attack" else family)
-        axes.set_ylim(0, None)
         whole_numbers(axes)
+    places[0].set_ylim(0, 1.05 * table["accuracy"].max())
     figure.supxlabel(f"{strength}; {about}", fontsize=11)
     figure.supylabel("test accuracy (%)", fontsize=11)
     legend_of_models(figure, places[0])
