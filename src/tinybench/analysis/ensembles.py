@@ -47,6 +47,6 @@ def write_ensemble(results_dir: Path, runs: Sequence[str], name: str = "") -> tu
 def score_line(name: str, scored: Mapping[str, Any]) -> str:
     """One row of the table of results."""
     return (
-        f"{name:<24}top-1 {scored['test_acc']:6.2f} %   top-5 {scored['test_top5_acc']:6.2f} %   "
+        f"{name:<24} top-1 {scored['test_acc']:6.2f} %   top-5 {scored['test_top5_acc']:6.2f} %   "
         f"NLL {scored['nll']:.4f}   ECE {scored['ece']:.4f}"
     )

@@ -260,7 +260,7 @@ def find_runs(results_dir: Path, model: str = "") -> dict[str, Path]:
 def result_line(name: str, results: dict[str, Any]) -> str:
     """One row of the table of results."""
     line = (
-        f"{name:<24}top-1 {results['test_acc']:6.2f} %   top-5 {results['test_top5_acc']:6.2f} %   "
+        f"{name:<24} top-1 {results['test_acc']:6.2f} %   top-5 {results['test_top5_acc']:6.2f} %   "
         f"loss {results['test_loss']:.4f}   ECE {results['ece']:.4f}   {results['dataset']['test_images']:,} images, "
         f"{results['images_per_second']:,.0f}/s"
     )
