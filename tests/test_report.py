@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 import seaborn as sns
 
+from tinybench.analysis.classes import classes_of
 from tinybench.analysis.colors import MODEL_COLORS, OTHER_COLORS, model_color
 from tinybench.analysis.report import build_report, collect, render
-from tinybench.analysis.report.classes import class_results
-from tinybench.analysis.report.robustness import robustness_results
-from tinybench.analysis.report.runs import Run
+from tinybench.analysis.report.records import class_record, robustness_record
 from tinybench.errors import UsageError
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -91,8 +90,8 @@ def write_robustness(folder, clean):
     (folder / "robustness.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def a_run(test=None, robustness=None):
-    return Run(name="a", folder=Path("a"), history={"config": {}}, test=test, robustness=robustness)
+def change(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
 # ---- what is computed
@@ -160,30 +159,63 @@ def test_class_results_by_hand():
         "confusion_matrix": [[6, 3, 1], [0, 10, 0], [0, 0, 0]],
     }
     other = {**test, "confusion_matrix": [[5, 4, 1], [2, 8, 0], [0, 0, 0]]}
-    found = class_results([a_run(test), a_run(other)], [["a", "cat"], ["b", "dog"], ["c", "fox"]])
+    found = class_record([classes_of(test), classes_of(other)])
     assert found["accuracy"] == [55.0, 90.0, None]
     assert found["pairs"] == [[0, 1, 7, 20], [0, 2, 2, 20], [1, 0, 2, 20]]
     assert found["mistakes"] == [[[1, 35.0], [2, 10.0]], [[0, 10.0]], []]
-    assert class_results([a_run(test)], [["x", "cat"]]) is None  # other classes
+    assert class_record([]) is None
 
 
-def test_robustness_is_the_mean_over_seeds_of_whatever_is_there():
+def test_runs_tested_on_other_classes_or_without_a_matrix_are_left_out_of_the_classes(tmp_path):
+    for name in ("a", "b", "c"):
+        write_run(tmp_path / name)
+    change(tmp_path / "b" / "test_results.json", per_class_accuracy={f"x{index}": 0.0 for index in range(10)})
+    change(tmp_path / "c" / "test_results.json", confusion_matrix=[[1, 2], [3]])
+    content = collect(tmp_path)
+    assert [row["classes"] is not None for row in content["groups"][0]["rows"]] == [True, False, False]
+    assert content["groups"][0]["class_list"][0] == ["n000", "class 0"]
+    (problem,) = content["problems"]
+    assert str(tmp_path / "c" / "test_results.json") in problem
+
+
+def test_robustness_is_the_mean_over_the_seeds_that_have_it():
     first = {
         "clean_acc": 60.0, "mce": 80, "note": "text",
-        "corruptions": {"fog": {"family": "weather", "accuracy": [50, 40]}, "odd": {"family": "x"}, "bad": "text"},
+        "corruptions": {"fog": {"family": "weather", "accuracy": [50, 40]}},
         "attacks": {"fgsm": {"8": 10.0, "1": 30.0}},
-        "occlusion": {"16": 20.0},
+        "occlusion": {"mean": {"16": 20.0}, "map": {"16": [[1.0]]}},
     }  # fmt: skip
-    second = {"clean_acc": 64.0, "corruptions": {"fog": {"family": "weather", "accuracy": [54, 42]}}, "attacks": []}
-    found = robustness_results([a_run(robustness=first), a_run(robustness=second), a_run()])
+    second = {"clean_acc": 64.0, "corruptions": {"fog": {"family": "weather", "accuracy": [54, 42, 30]}}}
+    found = robustness_record([first, second])
     assert (found["clean"], found["numbers"], found["seeds"]) == (62.0, {"mce": 80.0}, 2)
-    curves = {curve["name"]: (curve["kind"], curve["x"], curve["accuracy"]) for curve in found["curves"]}
+    curves = {(curve["kind"], curve["name"]): (curve["x"], curve["accuracy"]) for curve in found["curves"]}
     assert curves == {
-        "fog": ("corruptions", [1, 2], [52.0, 41.0]),
-        "fgsm": ("attacks", [1, 8], [30.0, 10.0]),
-        "occlusion": ("occlusion", [16], [20.0]),
+        ("corruptions", "fog"): ([1, 2], [52.0, 41.0]),
+        ("attacks", "fgsm"): ([1, 8], [30.0, 10.0]),
+        ("occlusion", "mean"): ([16], [20.0]),
     }
-    assert robustness_results([a_run()]) is None
+    assert robustness_record([]) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("robustness.json", '{"clean_acc": 50, "corruptions": {"fog": {"family": "weather"}}}'),
+        ("robustness.json", '{"clean_acc": 50, "attacks": []}'),
+        ("robustness.json", "[]"),
+        ("measurements.json", "[]"),
+        ("test_results_ema.json", '{"test_acc": "high"}'),
+        ("../model_comparison.csv", "plan,recipe\n1,2,3\n4,5,6,7\n"),
+        ("../published.csv", "\xff"),
+    ],
+)
+def test_any_damaged_file_is_one_line_and_stops_nothing(tmp_path, file, content):
+    write_run(tmp_path / "run")
+    (tmp_path / "run" / file).write_bytes(content.encode("latin-1"))
+    found = collect(tmp_path)
+    (problem,) = found["problems"]
+    assert f"{Path(file).name} is damaged" in problem
+    assert found["groups"][0]["rows"][0]["cells"]["test_acc_mean"] == "50.0"
 
 
 def test_what_is_missing_or_broken_is_said_and_stops_nothing(tmp_path):
@@ -231,10 +263,10 @@ def test_command(tmp_path):
     assert '"other"' not in page
 
 
-def test_no_torch_is_loaded():
-    """The report can be made where nothing is trained."""
+def test_neither_torch_nor_a_plotting_library_is_loaded():
+    """The report can be made where nothing is trained or drawn."""
     code = "import sys; sys.path.insert(0, sys.argv[1]); import tinybench.analysis.report as _; "
-    code += "sys.exit('torch' in sys.modules)"
+    code += "sys.exit(bool({'torch', 'matplotlib', 'seaborn'} & sys.modules.keys()))"
     subprocess.run([sys.executable, "-c", code, str(SCRIPT.parent)], check=True)
 
 

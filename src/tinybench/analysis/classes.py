@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +33,36 @@ class ClassResults:
         images = self.confusion.sum(1)
         return np.divide(100 * self.confusion.diagonal(), images, out=np.full(len(images), np.nan), where=images > 0)
 
+    def __add__(self, other: "ClassResults") -> "ClassResults":
+        """The answers of both, which are of the same classes."""
+        return ClassResults(self.ids, self.names, self.confusion + other.confusion)
+
+
+def run_classes(run: RunResults) -> ClassResults:
+    """The class results of one tested run.
+
+    Raises:
+        UserError: its test results are damaged.
+    """
+    try:
+        return classes_of(run.tests["best"])
+    except (KeyError, TypeError, ValueError) as error:
+        path = run.folder / "test_results.json"
+        raise UserError(f"{path} has no valid confusion matrix; test that run again with python src/test.py") from error
+
+
+def classes_of(test: dict[str, Any]) -> ClassResults:
+    """The class results in what test_results.json holds.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is damaged.
+    """
+    ids, names = tuple(test["per_class_accuracy"]), tuple(str(name) for name in test["class_names"])
+    confusion = np.array(test["confusion_matrix"], dtype=np.int64)
+    if not confusion.shape == (len(ids), len(names)) == (len(names), len(ids)):
+        raise ValueError(f"{len(ids)} ids and {len(names)} names of a matrix {confusion.shape}")
+    return ClassResults(ids, names, confusion)
+
 
 def class_results(group: Group) -> ClassResults:
     """The class results of a recipe whose runs were tested.
@@ -37,17 +70,10 @@ def class_results(group: Group) -> ClassResults:
     Raises:
         UserError: its seeds were tested on different classes, or a file is damaged.
     """
-    tests = [run.tests["best"] for run in group.runs]
-    path = group.runs[0].folder / "test_results.json"
-    try:
-        ids = [tuple(test["per_class_accuracy"]) for test in tests]
-        names = tuple(tests[0]["class_names"])
-        matrices = [np.array(test["confusion_matrix"], dtype=np.int64) for test in tests]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} has no valid confusion matrix; test that run again with python src/test.py") from error
-    if len(set(ids)) > 1 or any(matrix.shape != (len(names), len(ids[0])) for matrix in matrices):
+    results = [run_classes(run) for run in group.runs]
+    if len({found.ids for found in results}) > 1:
         raise UserError(f"the seeds of {group.label} were tested on different classes; test them again")
-    return ClassResults(ids[0], names, np.sum(matrices, axis=0))
+    return reduce(add, results)
 
 
 def class_table(runs: Sequence[RunResults]) -> pd.DataFrame:

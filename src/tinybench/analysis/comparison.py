@@ -1,12 +1,15 @@
 """model_comparison.csv: a row a model of a plan, means over its seeds."""
 
+from collections.abc import Iterable, Sequence
 from math import nan
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from tinybench.analysis.groups import group_runs
 from tinybench.analysis.results import RunResults, load_runs
 from tinybench.analysis.statistics import mean_interval
 from tinybench.runtime.files import write_text
@@ -28,13 +31,9 @@ def comparison_table(runs: list[RunResults]) -> pd.DataFrame:
     interval of the mean over seeds (Student's t), and are empty for a single seed. Times in seconds, latency in
     milliseconds at batch 1, memory in MiB, flops of one image's forward pass (a multiply-add is two).
     """
-    groups: dict[tuple[str, str], list[RunResults]] = {}
-    for run in runs:
-        if run.plan and run.tests.get("best") and run.measurements:
-            groups.setdefault((run.plan, run.recipe), []).append(run)
-    rows = [_row(plan, recipe, group) for (plan, recipe), group in groups.items()]
-    table = pd.DataFrame(rows)
-    return table.sort_values(["plan", "test_acc_mean"], ascending=[True, False], ignore_index=True) if rows else table
+    groups = group_runs(runs, lambda run: bool(run.plan and "best" in run.tests and run.measurements))
+    table = pd.DataFrame([recipe_row(group.runs) for group in groups])
+    return table.sort_values(["plan", "test_acc_mean"], ascending=[True, False], ignore_index=True) if groups else table
 
 
 def describe(table: pd.DataFrame) -> str:
@@ -57,20 +56,24 @@ def describe(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _row(plan: str, recipe: str, group: list[RunResults]) -> dict[str, Any]:
-    first = group[0]
-    config, machine, costs = first.history["config"], first.history["environment"], first.measurements
+def recipe_row(runs: Sequence[RunResults]) -> dict[str, Any]:
+    """A row of `comparison_table` on the seeds of one recipe; NaN for what not all of them tell."""
+    tested = [run for run in runs if "best" in run.tests]
+    history, measured = runs[0].history, runs[0].measurements
+    config, data, machine = history["config"], history["dataset"], history.get("environment", {})
+    parameters = measured.get("parameters", history.get("parameters", nan))
+    flops = measured.get("flops", nan)
     row: dict[str, Any] = {
-        "plan": plan,
-        "recipe": recipe,
-        "model": config["model"],
-        "seeds": len(group),
-        "epochs": config["epochs"],
-        "classes": first.history["dataset"]["classes"],
-        "train_images": first.history["dataset"]["train_images"],
-        "image_size": config["image_size"],
-        "parameters": costs["parameters"],
-        "flops": costs["flops"],
+        "plan": runs[0].plan,
+        "recipe": runs[0].recipe,
+        "model": runs[0].model,
+        "seeds": len(tested) or len(runs),
+        "epochs": max(run.epochs for run in runs),
+        "classes": data.get("classes", nan),
+        "train_images": data.get("train_images", nan),
+        "image_size": config.get("image_size", nan),
+        "parameters": parameters,
+        "flops": flops,
     }
     for column, weights, key in (
         ("test_acc", "best", "test_acc"),
@@ -78,27 +81,35 @@ def _row(plan: str, recipe: str, group: list[RunResults]) -> dict[str, Any]:
         ("last_acc", "last", "test_acc"),
         ("ema_acc", "ema", "test_acc"),
     ):
-        # EMA only where every seed has it: a mean over some seeds would be one of other runs.
-        values = [run.tests[weights][key] for run in group if weights in run.tests]
-        interval = mean_interval(values) if len(values) == len(group) else None
+        values = [run.tests[weights][key] for run in tested if key in run.tests.get(weights, {})]
+        # Only where every seed has it: a mean over some seeds would be one of other runs.
+        interval = mean_interval(values) if values and len(values) == len(tested) else None
         for bound in ("mean", "low", "high"):
             value = getattr(interval, bound, None)  # no interval at all, or none from a single seed
             row[f"{column}_{bound}"] = nan if value is None else value
-    hours = fmean(run.history["total_training_time_seconds"] for run in group) / 3600
+    hours = _mean(run.history.get("total_training_time_seconds") for run in runs) / 3600
+    # Without measurements, the speed at which the test itself went.
+    inference = [run.measurements.get("inference") or run.tests.get("best", {}) for run in runs]
     accuracy = row["test_acc_mean"]
     return row | {
-        "val_acc_mean": fmean(run.tests["best"]["val_acc"] for run in group),
-        "nll_mean": fmean(run.tests["best"]["nll"] for run in group),
-        "ece_mean": fmean(run.tests["best"]["ece"] for run in group),
+        "val_acc_mean": fmean(run.val_acc for run in runs),
+        "nll_mean": _mean(run.tests["best"].get("nll") for run in tested),
+        "ece_mean": _mean(run.tests["best"].get("ece") for run in tested),
         "training_seconds_mean": 3600 * hours,
-        "images_per_second_train": fmean(fmean(run.history["images_per_second"]) for run in group),
-        "images_per_second_infer": fmean(run.measurements["inference"]["images_per_second"] for run in group),
-        "latency_ms": fmean(run.measurements["inference"]["latency_ms"] for run in group),
-        "peak_memory_mb": max(run.history["peak_memory_mb"] for run in group),
+        "images_per_second_train": _mean(_mean(run.history.get("images_per_second", ())) for run in runs),
+        "images_per_second_infer": _mean(about.get("images_per_second") for about in inference),
+        "latency_ms": _mean(about.get("latency_ms") for about in inference),
+        "peak_memory_mb": float(np.max([run.history.get("peak_memory_mb", nan) for run in runs])),
         "acc_per_hour": accuracy / hours,
-        "acc_per_million_parameters": accuracy / (costs["parameters"] / 1e6),
-        "acc_per_gflop": accuracy / (costs["flops"] / 1e9),
-        "device": machine["device"],
-        "device_name": machine["device_name"],
-        "precision": config["precision"],
+        "acc_per_million_parameters": accuracy / (parameters / 1e6),
+        "acc_per_gflop": accuracy / (flops / 1e9),
+        "device": machine.get("device"),
+        "device_name": machine.get("device_name"),
+        "precision": config.get("precision"),
     }
+
+
+def _mean(values: Iterable[float | None]) -> float:
+    """The mean; NaN where there are no values, or one is missing."""
+    found = [nan if value is None else value for value in values]
+    return fmean(found) if found else nan

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tinybench.analysis.classes import ClassResults, mistakes_of
+from tinybench.analysis.classes import ClassResults, classes_of, mistakes_of
 from tinybench.analysis.figures.images import class_examples, mistaken_examples
 from tinybench.analysis.plotting import save_figure
 from tinybench.data.imageset import ImageSet
@@ -21,7 +21,7 @@ def error_table(results: dict[str, Any]) -> str:
     Args:
         results: what test_results.json holds.
     """
-    classes = _class_results(results)
+    classes = classes_of(results)
     order = _hardest_first(classes)
     lines = []
     shown = min(SHOWN, -(-len(order) // 2))  # no class at both ends
@@ -54,18 +54,13 @@ def draw_errors(results: dict[str, Any], images: ImageSet, answers: np.ndarray, 
         images: those that were tested.
         answers: int (N,), the likeliest class of each.
     """
-    classes = _class_results(results)
+    classes = classes_of(results)
     order = _hardest_first(classes)
     ends = [*order[:SHOWN], *order[max(SHOWN, len(order) - SHOWN) :]]  # once each where there are few
     save_figure(class_examples(images, answers, ends, classes.accuracy), folder / "class_examples.png")
     pairs = [(row.true_label, row.answer_label) for row in mistakes_of(classes).head(SHOWN).itertuples()]
     if pairs:
         save_figure(mistaken_examples(images, answers, pairs), folder / "mistaken_examples.png")
-
-
-def _class_results(results: dict[str, Any]) -> ClassResults:
-    ids, names = tuple(results["per_class_accuracy"]), tuple(results["class_names"])
-    return ClassResults(ids, names, np.array(results["confusion_matrix"]))
 
 
 def _hardest_first(classes: ClassResults) -> list[int]:

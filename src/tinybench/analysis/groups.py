@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import NamedTuple
 
 from tinybench.analysis.colors import MODEL_COLORS
 from tinybench.analysis.results import RunResults
@@ -40,15 +40,42 @@ def group_runs(runs: Sequence[RunResults], keep: Callable[[RunResults], bool] = 
     for (plan, recipe), members in recipes.items():
         label = f"{plan}/{recipe}" if plan and plans[recipe] > 1 else recipe
         if kept := tuple(run for run in members if keep(run)):
-            groups.append(Group(label, kept[0].history["config"]["model"], kept))
+            groups.append(Group(label, kept[0].model, kept))
     return sorted(groups, key=lambda group: (ORDER.get(group.model, len(ORDER)), group.label))
 
 
-def task_of(run: RunResults) -> tuple[Any, ...]:
-    """What must be equal for two runs to be compared: images, classes, and size of the images in pixels."""
-    data = run.history["dataset"]
-    known = (data.get(name) for name in ("name", "fingerprint", "classes", "train_images"))
-    return *known, run.history["config"].get("image_size")
+class Task(NamedTuple):
+    """What must be equal for two runs to be compared. Epochs may differ: they are part of the recipe.
+
+    Attributes:
+        dataset, fingerprint: which images.
+        classes, train_images, val_images: how many.
+        image_size: of a side, in pixels.
+    """
+
+    dataset: str
+    fingerprint: str
+    classes: int | None
+    train_images: int | None
+    val_images: int | None
+    image_size: int | None
+
+
+def by_task(runs: Sequence[RunResults]) -> dict[Task, list[RunResults]]:
+    """The runs that may be compared with each other, together."""
+    found: dict[Task, list[RunResults]] = defaultdict(list)
+    for run in runs:
+        data, config = run.history["dataset"], run.history["config"]
+        task = Task(
+            str(data.get("name", "unknown")),
+            str(data.get("fingerprint", "")),
+            data.get("classes"),
+            data.get("train_images"),
+            data.get("val_images"),
+            config.get("image_size"),
+        )
+        found[task].append(run)
+    return found
 
 
 def comparable_runs(runs: Sequence[RunResults], plan: str = "") -> list[RunResults]:
@@ -62,11 +89,12 @@ def comparable_runs(runs: Sequence[RunResults], plan: str = "") -> list[RunResul
     if plan and plan not in (names := {run.plan for run in runs}):
         there = ", ".join(sorted(names - {""})) or "none"
         raise UsageError(f"no plan {plan!r} among the results; plans that are there: {there}")
-    sets: dict[tuple[Any, ...], list[RunResults]] = defaultdict(list)
-    for run in runs:
-        if not plan or run.plan == plan:
-            sets[run.plan, *task_of(run)].append(run)
-    return max(sets.values(), key=lambda members: (len(group_runs(members)), len(members)), default=[])
+    sets = (
+        members
+        for name in ([plan] if plan else dict.fromkeys(run.plan for run in runs))
+        for members in by_task([run for run in runs if run.plan == name]).values()
+    )
+    return max(sets, key=lambda members: (len(group_runs(members)), len(members)), default=[])
 
 
 def trained(runs: Sequence[RunResults]) -> list[Group]:

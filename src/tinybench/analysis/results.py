@@ -1,8 +1,9 @@
 """What runs left in results/, read back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -14,7 +15,11 @@ CURVES = ("train_loss", "train_acc", "val_loss", "val_acc", "lr")
 ABOUT = ("config", "dataset", "best_epoch")
 # What the test results of each kind of weights have in their names.
 WEIGHTS = {"best": "", "last": "_last", "ema": "_ema"}
+PUBLISHED = "published.csv"
 PUBLISHED_COLUMNS = ("network", "top1", "top5", "epochs", "epoch_chosen_on", "pretraining", "set_up", "source")
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +28,7 @@ class RunResults:
 
     Attributes:
         name: of its folder below results_dir.
-        plan, recipe, seed: of a run of src/compare.py; a run of its own has no plan, and its name for a recipe.
+        plan, recipe: of a run of src/compare.py; a run of its own has no plan, and its name for a recipe.
         history: history.json.
         tests: test_results.json by the weights tested ("best", "last", "ema"); empty before testing.
         measurements: measurements.json; empty unless src/compare.py finished the run.
@@ -33,10 +38,28 @@ class RunResults:
     folder: Path
     plan: str
     recipe: str
-    seed: int
     history: dict[str, Any]
     tests: dict[str, dict[str, Any]]
     measurements: dict[str, Any]
+
+    @property
+    def model(self) -> str:
+        return str(self.history["config"].get("model", "unknown"))
+
+    @property
+    def epochs(self) -> int:
+        """How many are done."""
+        return len(self.history["train_loss"])
+
+    @property
+    def planned_epochs(self) -> int:
+        return self.history["config"].get("epochs", self.epochs)
+
+    @property
+    def val_acc(self) -> float:
+        """Validation accuracy in percent at the best epoch, of the plain or averaged weights, whichever was better."""
+        best = self.history["best_epoch"] - 1
+        return max(self.history[name][best] for name in ("val_acc", "ema_val_acc") if name in self.history)
 
 
 def load_runs(results_dir: Path, plan: str = "") -> list[RunResults]:
@@ -45,32 +68,57 @@ def load_runs(results_dir: Path, plan: str = "") -> list[RunResults]:
     Raises:
         UserError: a file is damaged.
     """
-    runs = []
+    runs, problems = read_runs(results_dir, plan)
+    if problems:
+        raise UserError(problems[0])
+    return runs
+
+
+def read_runs(results_dir: Path, plan: str = "") -> tuple[list[RunResults], list[str]]:
+    """As `load_runs`, but a damaged file counts as missing; with a line for each of those."""
+    runs, problems = [], list[str]()
     for path in sorted((results_dir / plan).rglob("history.json")):
         folder = path.parent
         name = folder.relative_to(results_dir).as_posix()
+        if (history := attempt(problems, read_history, results_dir, name)) is None:
+            continue
+        tests = {
+            weights: attempt(problems, _read_numbers, folder / f"test_results{suffix}.json", "test_acc")
+            for weights, suffix in WEIGHTS.items()
+        }
         parts = name.split("/")
         in_plan = len(parts) == 3 and parts[2].startswith("seed")
-        history = read_history(results_dir, name)
-        tests = {
-            weights: read_json(file)
-            for weights, file in ((kind, folder / f"test_results{suffix}.json") for kind, suffix in WEIGHTS.items())
-            if file.exists()
-        }
-        measured = folder / "measurements.json"
         runs.append(
             RunResults(
                 name=name,
                 folder=folder,
                 plan=parts[0] if in_plan else "",
                 recipe=parts[1] if in_plan else name,
-                seed=history["config"]["seed"],
                 history=history,
-                tests=tests,
-                measurements=read_json(measured) if measured.exists() else {},
+                tests={weights: test for weights, test in tests.items() if test},
+                measurements=attempt(problems, _read_numbers, folder / "measurements.json", "flops") or {},
             )
         )
-    return runs
+    return runs, problems
+
+
+def attempt(problems: list[str], read: Callable[P, T], *source: P.args, **options: P.kwargs) -> T | None:
+    """What `read` makes of a file; None where the file is damaged, which adds a line to `problems`."""
+    try:
+        return read(*source, **options)
+    except UserError as error:
+        problems.append(str(error))
+        return None
+
+
+def _read_numbers(path: Path, needed: str) -> dict[str, Any]:
+    """The object in a file, which must hold the number `needed`; empty without the file."""
+    if not path.exists():
+        return {}
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get(needed), int | float):
+        raise UserError(f"{path} is damaged: it holds no {needed}")
+    return content
 
 
 def read_history(results_dir: Path, run: str) -> dict[str, Any]:
@@ -100,6 +148,20 @@ def epochs_table(history: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.RangeIndex(1, count + 1, name="epoch"))
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV with a header, each cell as the text that stands there; empty without the file.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False).fillna("")
+    except (FileNotFoundError, pd.errors.EmptyDataError):
+        return pd.DataFrame()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+
+
 def read_published(results_dir: Path) -> pd.DataFrame:
     """published.csv: accuracies on Tiny ImageNet (percent) that others reported, with set-up and source.
 
@@ -108,13 +170,11 @@ def read_published(results_dir: Path) -> pd.DataFrame:
     Raises:
         UserError: the file is damaged.
     """
-    path = results_dir / "published.csv"
-    if not path.exists():
-        return pd.DataFrame(columns=list(PUBLISHED_COLUMNS))
-    try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""])  # "none" is a word here
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged: {error}") from error
+    path = results_dir / PUBLISHED
+    table = read_table(path) if path.exists() else pd.DataFrame(columns=list(PUBLISHED_COLUMNS))
     if missing := [name for name in PUBLISHED_COLUMNS if name not in table]:
         raise UserError(f"{path} is damaged: it lacks {', '.join(missing)}")
-    return table
+    try:
+        return table.assign(**{name: pd.to_numeric(table[name]) for name in ("top1", "top5", "epochs")})
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}") from error

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tinybench.analysis.groups import group_runs, trained
+from tinybench.analysis.groups import Group, trained
 from tinybench.analysis.results import RunResults
 from tinybench.errors import UserError
 from tinybench.runtime.files import read_json
@@ -16,20 +16,56 @@ FILE = "robustness.json"
 COMMAND = "python src/test.py --robustness"
 
 
+def read_robustness(run: RunResults) -> dict[str, Any] | None:
+    """What robustness.json of a run holds; None where its robustness was not measured.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = run.folder / FILE
+    if not path.exists():
+        return None
+    content = read_json(path)
+    try:
+        float(content["clean_acc"])
+        robustness_curves(content)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged; write it again with {COMMAND}") from error
+    return content
+
+
+def robustness_curves(content: dict[str, Any]) -> dict[tuple[str, str, str], dict[float, float]]:
+    """Accuracy in percent by strength, of each kind, family and name of disturbance in a robustness.json.
+
+    Kinds: corruptions (their families are noise, blur, …; strength is the severity, 1 to 5), attacks (by radius in
+    255ths) and occlusion (by the square's side in pixels).
+    """
+    curves = {
+        ("corruptions", about["family"], name): dict(enumerate(about["accuracy"], start=1))
+        for name, about in content.get("corruptions", {}).items()
+    }
+    for kind in ("attacks", "occlusion"):
+        # The map of an occlusion is no curve: it says where in the image the square lies.
+        curves |= {(kind, name, name): curve for name, curve in content.get(kind, {}).items() if name != "map"}
+    return {key: {float(x): float(accuracy) for x, accuracy in curve.items()} for key, curve in curves.items()}
+
+
 def robustness_table(runs: Sequence[RunResults]) -> pd.DataFrame:
     """Accuracy on disturbed test images: the mean over seeds and, for corruptions, over those of one family.
 
-    Columns: label (of the recipe); kind ("corruption" or "attack"); family (noise, blur, …; the attack's name);
-    strength (severity 1 to 5; radius in 255ths; 0: the images as they are); accuracy (percent).
+    Columns: label (of the recipe); kind, family and strength as in `robustness_curves`, with strength 0 for the images
+    as they are; accuracy (percent).
 
     Raises:
         UserError: no run's robustness was measured, or a file is damaged.
     """
-    trained(runs)
-    groups = group_runs(runs, lambda run: (run.folder / FILE).exists())
-    if not groups:
-        raise UserError(f"robustness was not measured; measure it with {COMMAND}")
-    rows = [{"label": group.label, **row} for group in groups for run in group.runs for row in _rows(run)]
+    rows = [
+        (group.label, kind, family, strength, accuracy)
+        for group, contents in _measured(runs)
+        for content in contents
+        for (kind, family, _), curve in robustness_curves(content).items()
+        for strength, accuracy in {0.0: float(content["clean_acc"]), **curve}.items()
+    ]
     keys = ["label", "kind", "family", "strength"]
     return pd.DataFrame(rows, columns=[*keys, "accuracy"]).groupby(keys, sort=False, as_index=False).mean()
 
@@ -40,34 +76,23 @@ def mean_corruption_errors(runs: Sequence[RunResults]) -> dict[str, float]:
     Raises:
         UserError: no robustness was measured, or not that of AlexNet, or not on the same images.
     """
-    trained(runs)
-    groups = group_runs(runs, lambda run: (run.folder / FILE).exists())
-    alexnets = [read_json(run.folder / FILE) for group in groups if group.model == "alexnet" for run in group.runs]
+    measured = _measured(runs)
+    alexnets = [content for group, contents in measured if group.model == "alexnet" for content in contents]
     if not alexnets:
         raise UserError(f"AlexNet's robustness, which corruption errors are relative to, was not measured; {COMMAND}")
     return {
-        group.label: fmean(
-            mean_corruption_error(read_json(run.folder / FILE), alexnet) for run in group.runs for alexnet in alexnets
-        )
-        for group in groups
+        group.label: fmean(mean_corruption_error(content, alexnet) for content in contents for alexnet in alexnets)
+        for group, contents in measured
     }
 
 
-def _rows(run: RunResults) -> list[dict[str, Any]]:
-    path = run.folder / FILE
-    content = read_json(path)
-    try:
-        curves = [
-            ("corruption", about["family"], dict(enumerate(about["accuracy"], start=1)))
-            for about in content.get("corruptions", {}).values()
-        ] + [("attack", name, radii) for name, radii in content.get("attacks", {}).items()]
-        return [
-            {"kind": kind, "family": family, "strength": float(strength), "accuracy": float(accuracy)}
-            for kind, family, curve in curves
-            for strength, accuracy in {0: content["clean_acc"], **curve}.items()
-        ]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged; write it again with {COMMAND}") from error
+def _measured(runs: Sequence[RunResults]) -> list[tuple[Group, list[dict[str, Any]]]]:
+    """The recipes whose robustness was measured, with what is in the files of their runs."""
+    contents = [(group, [read_robustness(run) for run in group.runs]) for group in trained(runs)]
+    measured = [(group, [content for content in found if content]) for group, found in contents if any(found)]
+    if not measured:
+        raise UserError(f"robustness was not measured; measure it with {COMMAND}")
+    return measured
 
 
 def mean_corruption_error(robustness: dict[str, Any], alexnet_robustness: dict[str, Any]) -> float:

@@ -36,7 +36,7 @@ def attack_curves(runs: Sequence[RunResults]) -> Figure:
 
 def _curves(runs: Sequence[RunResults], kind: str, strength: str, about: str) -> Figure:
     table = robustness_table(runs)
-    table = table[table["kind"] == kind]
+    table = table[table["kind"] == f"{kind}s"]
     if table.empty:
         raise UserError(f"no {kind} was measured; measure them with {COMMAND}")
     style = styles(runs)

@@ -135,7 +135,7 @@ def robustness(runs: Sequence[RunResults]) -> list[str]:
         UserError: no run was tested on corruptions.
     """
     table = robustness_table(runs)
-    table = table[table["kind"] == "corruption"]
+    table = table[table["kind"] == "corruptions"]
     clean = table[table["strength"] == 0].groupby("label", sort=False)["accuracy"].mean()
     rough = table[table["strength"] > 0]
     if rough.empty:

@@ -34,26 +34,16 @@ def lacking(runs: Sequence[RunResults]) -> list[str]:
     """What is missing for a full comparison, and what makes it hard."""
     groups = trained(runs)
     found = []
-    epochs = [_epochs(run) for run in runs]
-    short = [
-        f"{run.name} ({done} of {planned} epochs)"
-        for run, (done, planned) in zip(runs, epochs, strict=True)
-        if done < planned
-    ]
-    if short:
+    if short := [
+        f"{run.name} ({run.epochs} of {run.planned_epochs} epochs)" for run in runs if run.epochs < run.planned_epochs
+    ]:
         found.append(f"**Not finished:** {listed(short)}.")
     if untested := [run.name for run in runs if "best" not in run.tests]:
         found.append(f"**Not tested:** {listed(untested)}; python src/test.py tests them.")
     if single := [group.label for group in groups if len(group.runs) == 1]:
         who = "every recipe" if len(single) == len(groups) else listed(single)
         found.append(f"**One seed only:** {who}; what another seed would give is unknown.")
-    planned_epochs = [planned for _, planned in epochs]
-    if len(set(planned_epochs)) > 1:
-        found.append(f"The recipes have different numbers of epochs, {span(planned_epochs)}.")
+    planned = [run.planned_epochs for run in runs]
+    if len(set(planned)) > 1:
+        found.append(f"The recipes have different numbers of epochs, {span(planned)}.")
     return found
-
-
-def _epochs(run: RunResults) -> tuple[int, int]:
-    """Epochs done and planned."""
-    done = len(run.history["train_loss"])
-    return done, run.history["config"].get("epochs", done)

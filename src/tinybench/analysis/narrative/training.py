@@ -22,10 +22,10 @@ def learning(runs: Sequence[RunResults]) -> list[str]:
         UserError: there is no run.
     """
     groups = trained(runs)
-    best = {group.label: fmean(_best(run) for run in group.runs) for group in groups}
+    best = {group.label: fmean(run.val_acc for run in group.runs) for group in groups}
     best = dict(sorted(best.items(), key=lambda item: -item[1]))
     sentences = [f"Validation accuracy at the best epoch, mean over seeds: {with_values(best, '{:.1f} %')}."]
-    if spreads := {group.label: np.ptp([_best(run) for run in group.runs]) for group in groups if len(group.runs) > 1}:
+    if spreads := {group.label: np.ptp([run.val_acc for run in group.runs]) for group in groups if len(group.runs) > 1}:
         widest = max(spreads, key=lambda label: spreads[label])
         sentences.append(f"Seeds of one recipe lie up to {spreads[widest]:.1f} points apart ({widest}).")
     sentences += _still_rising(groups)
@@ -117,9 +117,3 @@ def _overfitted(groups: Sequence[Group]) -> list[str]:
     if not risen:
         return [f"No validation loss ended {100 * OVERFITTED:.0f} % or more above its lowest value."]
     return [f"Overfitted: the validation loss ended above its lowest value by {with_values(risen, '{:.0f} %')}."]
-
-
-def _best(run: RunResults) -> float:
-    """Validation accuracy in percent at the best epoch, of the plain or the averaged weights, whichever was better."""
-    best = run.history["best_epoch"] - 1
-    return max(run.history[name][best] for name in ("val_acc", "ema_val_acc") if name in run.history)

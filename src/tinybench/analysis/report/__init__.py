@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tinybench.analysis.comparison import TABLE
-from tinybench.analysis.report.records import group_record
-from tinybench.analysis.report.rows import make_groups, read_table
-from tinybench.analysis.report.runs import read_runs
+from tinybench.analysis.report.records import board_record
+from tinybench.analysis.report.rows import make_boards
+from tinybench.analysis.results import PUBLISHED, attempt, read_runs, read_table
 from tinybench.errors import UsageError
 from tinybench.runtime.files import write_text
 
@@ -36,21 +36,24 @@ def collect(results_dir: Path, plan: str = "") -> dict[str, Any]:
     folder = results_dir / plan
     if not folder.is_dir():
         raise UsageError(f"{folder} does not exist; --results_dir and --plan name the folder that holds the runs")
-    runs, problems = read_runs(folder, results_dir)
-    table = results_dir / TABLE
-    lines = read_table(table) if table.exists() else []
-    groups = make_groups(runs, results_dir, [line for line in lines if not plan or line.get("plan") == plan])
-    if not groups:
+    runs, problems = read_runs(results_dir, plan)
+    lines, published = (_lines(results_dir / name, problems) for name in (TABLE, PUBLISHED))
+    boards = make_boards(runs, [line for line in lines if not plan or line.get("plan") == plan])
+    if not boards:
         hint = problems[0] if problems else "train one: python src/train.py --model resnet"
         raise UsageError(f"no run in {folder}; {hint}")
-    published = results_dir / "published.csv"
     return {
         "plan": plan,
         "built": datetime.date.today().isoformat(),
-        "groups": [group_record(group) for group in groups],
+        "groups": [board_record(board, problems) for board in boards],
         "problems": problems,
-        "published": read_table(published) if published.exists() else [],
+        "published": published,
     }
+
+
+def _lines(path: Path, problems: list[str]) -> list[dict[str, str]]:
+    table = attempt(problems, read_table, path)
+    return [] if table is None else table.to_dict("records")
 
 
 def render(content: dict[str, Any]) -> str:

@@ -1,25 +1,45 @@
-"""A group of rows as the plain JSON values that the page draws, and in words what is missing in it."""
+"""Leaderboards and what is known of their runs, as the plain JSON values that the page draws."""
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from statistics import fmean
 from typing import Any
 
+from tinybench.analysis.classes import ClassResults, mistakes_of, run_classes
 from tinybench.analysis.colors import MODEL_COLORS, model_color
-from tinybench.analysis.report.classes import class_list, class_results
-from tinybench.analysis.report.robustness import robustness_results
-from tinybench.analysis.report.rows import Group, Row
-from tinybench.analysis.report.runs import rounded, run_record
+from tinybench.analysis.comparison import TABLE
+from tinybench.analysis.groups import Task
+from tinybench.analysis.report.notices import notices
+from tinybench.analysis.report.rows import Board
+from tinybench.analysis.results import RunResults, attempt
+from tinybench.analysis.robustness import read_robustness, robustness_curves
+
+# Lists of history.json that the page draws.
+CURVES = ("val_acc", "val_top5_acc", "val_loss", "ema_val_acc", "train_acc", "train_loss", "lr", "epoch_seconds")
+# Test results that are long, and shown otherwise.
+BY_CLASS = {"confusion_matrix", "per_class_accuracy", "class_names"}
+# What the page keeps of a matrix of 200 x 200 numbers.
+PAIRS = 40
+MISTAKES_PER_CLASS = 3
 
 
-def group_record(group: Group) -> dict[str, Any]:
-    """What the page shows of one group."""
-    runs = [run for row in group.rows for run in row.runs]
-    classes = next((found for run in runs if (found := class_list(run))), [])
+def board_record(board: Board, problems: list[str]) -> dict[str, Any]:
+    """What the page shows of one board; damaged files are left out, and a line for each is added to `problems`."""
+    tested = [run for run in board.runs if "best" in run.tests]
+    classes = {run.name: found for run in tested if (found := attempt(problems, run_classes, run))}
+    robustness = {run.name: content for run in board.runs if (content := attempt(problems, read_robustness, run))}
+    # Runs that were tested on other classes than the first are left out of the comparison by class.
+    first = next(iter(classes.values()), None)
+    classes = {name: found for name, found in classes.items() if first and found.ids == first.ids}
     # Rows of the same colour are told apart by their dashes; networks that are added never have the plain line.
     styles: Counter[str] = Counter()
     rows = []
-    for row in sorted(group.rows, key=lambda row: row.label):
+    for row in sorted(board.rows, key=lambda row: row.label):
         color = model_color(row.model)
+        names = [run.name for run in row.runs]
         rows.append(
             {
                 "label": row.label,
@@ -29,72 +49,125 @@ def group_record(group: Group) -> dict[str, Any]:
                 "cells": row.cells,
                 "val_acc": rounded(fmean(run.val_acc for run in row.runs)) if row.runs else None,
                 "runs": [run_record(run) for run in row.runs],
-                "classes": class_results(row.runs, classes),
-                "robustness": robustness_results(row.runs),
+                "classes": class_record([classes[name] for name in names if name in classes]),
+                "robustness": robustness_record([robustness[name] for name in names if name in robustness]),
             }
         )
         styles[color] += 1
-    name, fingerprint, count, train, val, size = group.protocol or (group.source, "", None, None, None, None)
-    tested = [run.test["dataset"] for run in runs if run.test and isinstance(run.test.get("dataset"), dict)]
+    task = board.task or Task(TABLE, "", None, None, None, None)
     return {
-        "dataset": name,
-        "fingerprint": fingerprint[:8],
-        "class_count": count,
-        "train_images": train,
-        "val_images": val,
-        "test_images": tested[0].get("test_images") if tested else None,
-        "image_size": size,
-        "epochs": sorted({run.history["config"].get("epochs", run.epochs) for run in runs}),
-        "columns": group.columns,
-        "class_list": classes,
+        "dataset": task.dataset,
+        "fingerprint": task.fingerprint[:8],
+        "class_count": task.classes,
+        "train_images": task.train_images,
+        "val_images": task.val_images,
+        "test_images": tested[0].tests["best"].get("dataset", {}).get("test_images") if tested else None,
+        "image_size": task.image_size,
+        "epochs": sorted({run.planned_epochs for run in board.runs}),
+        "columns": list(dict.fromkeys(name for row in board.rows for name in row.cells)),
+        "class_list": [[key, name] for key, name in zip(first.ids, first.names, strict=True)] if first else [],
         "rows": rows,
-        "notices": notices(group),
+        "notices": notices(board, robustness),
     }
 
 
-def notices(group: Group) -> list[str]:
-    """In plain words what is missing in the group and what makes its rows hard to compare."""
-    runs = [run for row in group.rows for run in row.runs]
-    if group.protocol is None:
-        return [
-            f"These rows come from {group.source} alone. Their runs are not here, so their protocol is unknown, and "
-            "there are no curves, classes or recipes to show."
-        ]
-    found = []
-    if untested := [run.name for run in runs if not run.test]:
-        found.append(f"Not tested yet: {_listed(untested)}. Test with: python src/test.py")
-    if unfinished := [run.name for run in runs if run.epochs < run.history["config"].get("epochs", 0)]:
-        found.append(f"Not finished, or stopped early: {_listed(unfinished)}.")
-    single = [row.label for row in group.rows if row.cells.get("test_acc_mean") and not row.cells.get("test_acc_low")]
-    if single:
-        who = "every model" if len(single) == len(group.rows) else _listed(single)
-        found.append(
-            f"One seed only: {who}. One seed allows no interval, so a small difference may be nothing but chance."
-        )
-    different = {run.test["dataset"].get("fingerprint") for run in runs if run.test and "dataset" in run.test}
-    if len(different) > 1:
-        found.append("These runs were tested on different test images (their fingerprints differ): do not rank them.")
-    stale = [row.label for row in group.rows if row.cells.get("seeds", "") not in ("", *_seed_counts(row))]
-    if stale:
-        found.append(f"model_comparison.csv counts other seeds than are here: {_listed(stale)}. It may be out of date.")
-    epochs = sorted({run.history["config"].get("epochs", run.epochs) for run in runs})
-    if len(epochs) > 1:
-        found.append(f"Trained for different numbers of epochs ({epochs[0]} to {epochs[-1]}); the table shows each.")
-    machines = {run.history.get("environment", {}).get("device_name") for run in runs} - {None}
-    if len(machines) > 1:
-        found.append(f"Times and speeds come from different devices ({_listed(sorted(machines))}): compare within one.")
-    if any(run.test and not class_list(run) for run in runs):
-        found.append("Some test results hold no valid confusion matrix; those runs are left out of the classes.")
-    if unmeasured := [row.label for row in group.rows if not any(run.robustness for run in row.runs)]:
-        which = "" if len(unmeasured) == len(group.rows) else f" for {_listed(unmeasured)}"
-        found.append(f"Robustness was not measured{which}. Measure it with: python src/test.py --robustness")
-    return found
+def run_record(run: RunResults) -> dict[str, Any]:
+    """What the page shows of one run."""
+    history, test = run.history, run.tests.get("best", {})
+    return {
+        "name": run.name,
+        "seed": history["config"].get("seed"),
+        "epochs": run.epochs,
+        "planned": history["config"].get("epochs"),
+        "best_epoch": history["best_epoch"],
+        "val_acc": rounded(run.val_acc),
+        "seconds": rounded(history.get("total_training_time_seconds")),
+        "curves": {name: rounded(history[name]) for name in CURVES if isinstance(history.get(name), list)},
+        "config": history["config"],
+        "environment": history.get("environment", {}),
+        "dataset": history["dataset"],
+        "measured": {
+            name: rounded(history[name]) for name in ("parameters", "peak_memory_mb") if history.get(name) is not None
+        },
+        "test": {name: rounded(value) for name, value in test.items() if name not in BY_CLASS} or None,
+    }
 
 
-def _seed_counts(row: Row) -> set[str]:
-    """How many seeds the row's table may rightly count: those that were tested, or all."""
-    return {str(sum(run.test is not None for run in row.runs)), str(len(row.runs))}
+def class_record(seeds: Sequence[ClassResults]) -> dict[str, Any] | None:
+    """Results by class over all seeds; None where none was tested.
+
+    Returns:
+        accuracy: percent right of each class, None without images.
+        pairs: [true class, predicted class, images, images of the true class], the commonest mistakes first.
+        mistakes: for each class its commonest mistakes, [predicted class, percent of the class's images].
+    """
+    if not seeds:
+        return None
+    results = reduce(add, seeds)
+    images = results.confusion.sum(axis=1).tolist()
+    wrong = mistakes_of(results)
+    columns = ["true_label", "answer_label", "images", "share"]
+    mistakes: list[list[list[float]]] = [[] for _ in images]
+    for true, answer, _, share in wrong.groupby("true_label").head(MISTAKES_PER_CLASS)[columns].itertuples(index=False):
+        mistakes[true].append([answer, rounded(share)])
+    return {
+        "accuracy": rounded(results.accuracy.tolist()),
+        "pairs": [
+            [true, answer, count, images[true]]
+            for true, answer, count, _ in wrong.head(PAIRS)[columns].itertuples(index=False)
+        ],
+        "mistakes": mistakes,
+    }
 
 
-def _listed(names: list[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def robustness_record(seeds: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Curves and single numbers, each the mean over the seeds that have it; None where no seed was measured.
+
+    Args:
+        seeds: what their robustness.json hold.
+
+    Returns:
+        seeds: how many were measured.
+        clean: accuracy in percent on the images as they are.
+        curves: dicts of kind, family and name as in `robustness_curves`, x, and accuracy (percent at each x).
+        numbers: single numbers by name.
+    """
+    if not seeds:
+        return None
+    curves, numbers = defaultdict(list), defaultdict(list)
+    for content in seeds:
+        for key, curve in robustness_curves(content).items():
+            curves[key].append(curve)
+        for name, value in content.items():
+            if isinstance(value, int | float):
+                numbers[name].append(value)
+    means = {name: rounded(fmean(values)) for name, values in numbers.items()}
+    return {
+        "seeds": len(seeds),
+        "clean": means.pop("clean_acc"),
+        "curves": [
+            {"kind": kind, "family": family, "name": name, **_mean_curve(found)}
+            for (kind, family, name), found in curves.items()
+        ],
+        "numbers": means,
+    }
+
+
+def _mean_curve(seeds: Sequence[dict[float, float]]) -> dict[str, list[float]]:
+    """The mean at every x that all seeds have."""
+    xs = sorted(set.intersection(*(set(seed) for seed in seeds)))
+    return {"x": xs, "accuracy": [rounded(fmean(seed[x] for seed in seeds)) for x in xs]}
+
+
+def rounded(value: Any) -> Any:
+    """Floats to five significant digits, which no screen can tell apart, inside lists and dicts too.
+
+    NaN and infinity become None: JSON has none.
+    """
+    if isinstance(value, float):
+        return float(f"{value:.5g}") if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    if isinstance(value, dict):
+        return {name: rounded(item) for name, item in value.items()}
+    return value
