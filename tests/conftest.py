@@ -1,4 +1,9 @@
+import os
 from pathlib import Path
+
+# Before torch is imported: workers of pytest-xdist, and the commands that their tests start, share the cores.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(workers)))
 
 import pytest
 
