@@ -50,6 +50,31 @@ def test_parameter_count(name):
     assert count(build(name)) == PARAMETERS[name]
 
 
+def test_a_memory_efficient_densenet_is_the_same_network():
+    """Same logits, gradients and running statistics; a tenth of what backward needs is kept."""
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    kept, results = [], []
+    for memory_efficient in (False, True):
+        torch.manual_seed(0)
+        network = build("densenet", memory_efficient=memory_efficient)
+        storages = {}
+
+        def keep(tensor, storages=storages):
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        weights = sum(parameter.nbytes for parameter in network.parameters())
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            logits = network(images)
+            logits.square().sum().backward()
+        gradients = [parameter.grad for parameter in network.parameters()]
+        kept.append(sum(storages.values()) - weights)
+        results.append((logits, *gradients, *network.buffers()))
+    for plain, efficient in zip(*results, strict=True):
+        torch.testing.assert_close(plain, efficient, rtol=0, atol=0)
+    assert kept[1] < 0.15 * kept[0]
+
+
 def test_thin_densenet_has_two_million_weights():
     assert count(build("densenet", growth_rate=16)) == pytest.approx(2e6, rel=0.1)
 

@@ -3,35 +3,70 @@ https://arxiv.org/abs/1608.06993), with bottlenecks and compression (DenseNet-BC
 
 For 64x64: one 3x3 convolution of stride 1 instead of the 7x7 stride-2 stem and its pool. `growth_rate=16` gives the
 thin variant of two million weights.
+
+Dense layers are memory's worst case: every one concatenates, and backward needs every concatenation.
+`memory_efficient=True` keeps what each layer adds and works the rest out again in the backward pass (Pleiss et al.
+2017, https://arxiv.org/abs/1707.06990): a tenth of the memory, and a second forward pass.
 """
+
+import contextlib
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 BLOCKS = (6, 12, 24, 16)  # layers a dense block (table 1)
 
 
 class DenseLayer(nn.Module):
-    """BN-ReLU-1x1, BN-ReLU-3x3; its output is appended to its input."""
+    """BN-ReLU-1x1, BN-ReLU-3x3 on all feature maps so far, to which it appends its own."""
 
-    def __init__(self, in_channels: int, growth_rate: int) -> None:
+    def __init__(self, in_channels: int, growth_rate: int, memory_efficient: bool) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(in_channels)
         self.conv1 = nn.Conv2d(in_channels, 4 * growth_rate, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(4 * growth_rate)
         self.conv2 = nn.Conv2d(4 * growth_rate, growth_rate, 3, padding=1, bias=False)
         self.relu = nn.ReLU(inplace=True)
+        self.memory_efficient = memory_efficient
 
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.conv1(self.relu(self.norm1(x)))
-        out = self.conv2(self.relu(self.norm2(out)))
-        return torch.cat((x, out), dim=1)
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        if not (self.memory_efficient and self.training):
+            return [*features, self.grow(*features)]
+
+        def contexts() -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
+            return contextlib.nullcontext(), self.without_statistics()
+
+        return [*features, checkpoint(self.grow, *features, use_reentrant=False, context_fn=contexts)]
+
+    def grow(self, *features: Tensor) -> Tensor:
+        out = self.conv1(self.relu(self.norm1(torch.cat(features, dim=1))))
+        return self.conv2(self.relu(self.norm2(out)))
+
+    @contextlib.contextmanager
+    def without_statistics(self) -> Iterator[None]:
+        """A second forward pass, which must not count for the running statistics again."""
+        norms = (self.norm1, self.norm2)
+        momenta, counts = [norm.momentum for norm in norms], [norm.num_batches_tracked for norm in norms]
+        for norm in norms:
+            norm.momentum, norm.num_batches_tracked = 0.0, None
+        try:
+            yield
+        finally:  # checkpoint() leaves by an exception as soon as it has all that it needs
+            for norm, momentum, count in zip(norms, momenta, counts, strict=True):
+                norm.momentum, norm.num_batches_tracked = momentum, count
 
 
-def transition(in_channels: int) -> nn.Sequential:
-    """Halves the channels and the resolution."""
-    conv = nn.Conv2d(in_channels, in_channels // 2, 1, bias=False)
-    return nn.Sequential(nn.BatchNorm2d(in_channels), nn.ReLU(inplace=True), conv, nn.AvgPool2d(2))
+class Transition(nn.Sequential):
+    """Halves the channels and the resolution, and starts a new list of feature maps."""
+
+    def __init__(self, in_channels: int) -> None:
+        conv = nn.Conv2d(in_channels, in_channels // 2, 1, bias=False)
+        super().__init__(nn.BatchNorm2d(in_channels), nn.ReLU(inplace=True), conv, nn.AvgPool2d(2))
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        return [super().forward(torch.cat(features, dim=1))]
 
 
 class DenseNet(nn.Module):
@@ -39,22 +74,26 @@ class DenseNet(nn.Module):
 
     Args:
         growth_rate: channels that each layer adds; the stem has twice as many.
+        memory_efficient: work the layers out again in the backward pass instead of keeping them.
         dropout: probability of dropping an input of the classifier.
     """
 
-    def __init__(self, *, num_classes: int, growth_rate: int = 32, dropout: float = 0.0) -> None:
+    def __init__(
+        self, *, num_classes: int, growth_rate: int = 32, dropout: float = 0.0, memory_efficient: bool = False
+    ) -> None:
         super().__init__()
         channels = 2 * growth_rate
         self.stem = nn.Conv2d(3, channels, 3, padding=1, bias=False)
         layers: list[nn.Module] = []
         for block, depth in enumerate(BLOCKS):
             if block > 0:
-                layers.append(transition(channels))
+                layers.append(Transition(channels))
                 channels //= 2
             for _ in range(depth):
-                layers.append(DenseLayer(channels, growth_rate))
+                layers.append(DenseLayer(channels, growth_rate, memory_efficient))
                 channels += growth_rate
-        self.blocks = nn.Sequential(*layers, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+        self.blocks = nn.Sequential(*layers)
+        self.norm = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels, num_classes)
@@ -66,6 +105,7 @@ class DenseNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, 3, 64, 64)
         x = self.stem(x)  # (B, 64, 64, 64)
-        x = self.blocks(x)  # (B, 1024, 8, 8)
+        features = self.blocks([x])  # 512 maps of 8x8, and 32 more of each of 16 layers
+        x = self.norm(torch.cat(features, dim=1))  # (B, 1024, 8, 8)
         x = self.pool(x).flatten(1)  # (B, 1024)
         return self.head(self.dropout(x))
