@@ -133,6 +133,23 @@ RECIPES: dict[str, Recipe] = {
     "alexnet_imagenet": replace(
         ALEXNET, pretrained="imagenet", model_options={"stem": "11x11"}, image_size=224, epochs=15
     ),
+    # The shortest time to a good accuracy: benchmarks/time_to_accuracy.py
+    "speedrun": Recipe(
+        model="speednet",
+        epochs=16,
+        batch_size=256,
+        optimizer="muon",
+        lr=2e-3,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=0.05,
+        scheduler="onecycle",
+        warmup_epochs=4,
+        label_smoothing=0.1,
+        augment="basic",
+        image_size_schedule="32:48:64",
+        ema_decay=0.99,
+    ),
     "mnist_svm": replace(SVM, dataset="mnist", batch_size=200),
     "mnist_alexnet": replace(ALEXNET, dataset="mnist", batch_size=200, accumulate_steps=1),
 }

@@ -12,6 +12,7 @@ from tinybench.models.layers import DropPath
 from tinybench.models.vit import Attention, ShiftedPatches
 from tinybench.recipe import load_recipes
 
+SIX = ["alexnet", "vgg", "resnet", "densenet", "efficientnet", "vit"]
 # With 200 classes at 64x64.
 PARAMETERS = {
     "alexnet": 15_410_696,
@@ -22,6 +23,10 @@ PARAMETERS = {
     "vit": 21_470_792,
     "svm": 2_457_800,
     "alexnet_stock": 57_823_240,
+    # Convolutions of 3, 64, 128, 128, 256, 256, 512, 512 channels with their norms, and the head.
+    "speednet": 9 * (3 * 64 + 64 * 128 + 128 * 128 + 128 * 256 + 256 * 256 + 256 * 512 + 512 * 512)
+    + 2 * (64 + 2 * 128 + 2 * 256 + 2 * 512)
+    + 513 * 200,
 }
 
 
@@ -37,7 +42,17 @@ def count(model):
 
 
 def test_the_registry_is_complete():
-    assert list_models() == ["alexnet", "vgg", "resnet", "densenet", "efficientnet", "vit", "svm", "alexnet_stock"]
+    assert list_models() == [
+        "alexnet",
+        "vgg",
+        "resnet",
+        "densenet",
+        "efficientnet",
+        "vit",
+        "svm",
+        "alexnet_stock",
+        "speednet",
+    ]
     recipes = load_recipes()
     for name, info in MODELS.items():
         assert recipes[info.recipe].model == name

@@ -12,6 +12,7 @@ from tinybench.models.alexnet import AlexNet, StockAlexNet
 from tinybench.models.densenet import DenseNet
 from tinybench.models.efficientnet import EfficientNet
 from tinybench.models.resnet import ResNet
+from tinybench.models.speednet import SpeedNet
 from tinybench.models.svm import SVM
 from tinybench.models.vgg import VGG
 from tinybench.models.vit import ViT
@@ -60,6 +61,14 @@ MODELS: dict[str, ModelInfo] = {
         "Krizhevsky, https://arxiv.org/abs/1404.5997",
         StockAlexNet,
         "alexnet_scratch",
+        compared=False,
+    ),
+    "speednet": ModelInfo(
+        "SpeedNet",
+        2018,
+        "Page, https://myrtle.ai/learn/how-to-train-your-resnet/",
+        SpeedNet,
+        "speedrun",
         compared=False,
     ),
 }
