@@ -6,6 +6,7 @@ from pathlib import Path
 
 import filelock
 import torch
+from torch import nn
 
 from tinybench.data import datasets, split
 from tinybench.data.imageset import ImageSet
@@ -13,6 +14,7 @@ from tinybench.errors import UsageError, UserError
 from tinybench.models import build_model, needs_image_size
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime.device import describe_environment, memory_format
+from tinybench.runtime.distributed import world_size
 from tinybench.runtime.seeds import Purpose, derive_seed
 from tinybench.training.checkpoint import network_options
 from tinybench.training.distill import Teacher
@@ -82,10 +84,14 @@ def build_state(
         print(load_pretrained(model, recipe, train_images.class_ids), flush=True)
     if recipe.freeze:
         freeze(model, recipe.freeze)
+    if recipe.sync_batch_norm and world_size() > 1:
+        if device.type != "cuda":
+            raise UsageError(f"sync_batch_norm with several processes needs device cuda, not {device.type}")
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     model = model.to(device).to(memory_format=memory_format(recipe.channels_last))
     about = {
         "config": recipe.as_dict(),
-        "environment": describe_environment(device),
+        "environment": {**describe_environment(device), "processes": world_size()},
         "dataset": {
             "name": train_images.name,
             "fingerprint": train_images.fingerprint,
