@@ -55,13 +55,18 @@ class Batch:
         return self.lam * correct + (1 - self.lam) * (answers == self.other_labels).sum(dtype=torch.float32)
 
 
-def check_shares(recipe: Recipe, images: int, processes: int) -> int:
-    """The size of the batches of so many images, if processes can share it.
+def size_of_batches(recipe: Recipe, images: int) -> int:
+    """How many images a step sees, of so many training images."""
+    return max(1, min(recipe.batch_size, images) // recipe.repeats) * recipe.repeats
+
+
+def check_shares(recipe: Recipe, train_images: int, val_images: int, processes: int) -> None:
+    """Make sure that so many processes have equal shares of a batch, and something to validate.
 
     Raises:
-        UsageError: the shares would not be equal.
+        UsageError: naming how many images there are.
     """
-    batch_size = max(1, min(recipe.batch_size, images) // recipe.repeats) * recipe.repeats
+    batch_size = size_of_batches(recipe, train_images)
     # What is mixed with each other stays together.
     unit = 2 * processes if processes > 1 and recipe.mixup_cutmix_alpha > 0 else processes
     if batch_size % unit:
@@ -69,7 +74,8 @@ def check_shares(recipe: Recipe, images: int, processes: int) -> int:
         raise UsageError(
             f"batch_size {batch_size} has no equal shares for {processes} processes{pairs}; take a multiple of {unit}"
         )
-    return batch_size
+    if val_images < processes:
+        raise UsageError(f"{val_images} validation images are not enough for {processes} processes")
 
 
 def share_of_batch(batch_size: int, rank: int, processes: int) -> Tensor:
@@ -78,6 +84,7 @@ def share_of_batch(batch_size: int, rank: int, processes: int) -> Tensor:
     They come from both ends alike, so that an image and the one it is mixed with, as far from the other end, are in one
     share, and the share reversed pairs them as the whole batch reversed does.
     """
+    assert batch_size % processes == 0  # see check_shares
     front = torch.arange(batch_size)
     inwards = torch.stack((front, front.flip(0)), dim=1).flatten()[:batch_size]  # 0, B - 1, 1, B - 2, ...
     return inwards.chunk(processes)[rank].sort().values
@@ -93,7 +100,7 @@ class TrainBatches:
         self.images = images
         self.recipe = recipe
         self.device = images.images.device
-        self.batch_size = check_shares(recipe, len(images), processes)
+        self.batch_size = size_of_batches(recipe, len(images))
         self.distinct = self.batch_size // recipe.repeats  # images in a batch
         self.rows: slice | Tensor = slice(None)
         if processes > 1:

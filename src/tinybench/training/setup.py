@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from tinybench.data import datasets, split
+from tinybench.data.batches import check_shares
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UsageError, UserError
 from tinybench.models import build_model, needs_image_size
@@ -71,6 +72,7 @@ def build_state(
     recipe: Recipe, train_images: ImageSet, val_images: ImageSet, device: torch.device, *, resumed: bool = False
 ) -> TrainingState:
     """The state of a run before its first step; one that is resumed does not need its pretrained weights again."""
+    check_shares(recipe, len(train_images), len(val_images), world_size())
     torch.manual_seed(derive_seed(recipe.seed, Purpose.INIT))
     options = network_options(recipe)
     # Built on the CPU, so that the initial weights are the same on every device.

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from tinybench.data.batches import Batch, TrainBatches, check_shares
+from tinybench.data.batches import Batch, TrainBatches
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UserError
 from tinybench.evaluation.metrics import topk_accuracy
@@ -68,7 +68,6 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
     device = pick_device(options.device)
     check_precision(device, recipe.precision)
     train_images, val_images = load_images(recipe, options.data_dir)
-    check_shares(recipe, len(train_images), distributed.world_size())
     state = build_state(recipe, train_images, val_images, device, resumed=resume is not None)
     if resume:
         checkpoint = read_checkpoint(resume)
