@@ -19,7 +19,7 @@ Arguments = TypeVar("Arguments")
 # torchrun starts a command several times: the first process prints, and the first on each machine reports errors. As
 # torchrun ends all processes once one has failed, the others first leave those some time to say why.
 PRINTS, REPORTS = os.environ.get("RANK", "0") == "0", os.environ.get("LOCAL_RANK", "0") == "0"
-SILENT_SECONDS = 10
+SILENT_SECONDS = 5
 
 
 def parse(arguments: type[Arguments], description: str | None, **options: Any) -> Arguments:

@@ -48,7 +48,7 @@ def process_group(device: str) -> Iterator[None]:
 
     Raises:
         UsageError: the device is one that several processes cannot use.
-        UserError: another process has ended before its time.
+        UserError: another process cannot be reached, or has ended before its time.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
@@ -69,7 +69,7 @@ def process_group(device: str) -> Iterator[None]:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise
         reason = str(error).splitlines()[0]
-        raise UserError(f"lost another process of the run ({reason}); --resume goes on from last.pth") from error
+        raise UserError(f"no connection to another process of the run ({reason}); go on with --resume") from error
     dist.destroy_process_group()  # not after an error: it would wait for processes that may be gone
 
 
