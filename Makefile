@@ -26,4 +26,4 @@ run: $(VENV)/ready
 	$(BIN)/python src/infer.py --model $$name --top_k 5 --image "$$(find data/curated/$$dataset/test -name '*.JPEG' | head -n 1)"
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -21,7 +21,6 @@ CNN = Recipe(
     label_smoothing=0.1,
     augment="standard",
     mixup_cutmix_alpha=0.4,
-    channels_last=True,
 )
 
 # ResNet-18 as published for ImageNet.
@@ -36,7 +35,6 @@ STOCK = Recipe(
     scheduler="step",
     step_epochs=7,
     augment="basic",
-    channels_last=True,
 )
 
 # A linear classifier of the pixels.
@@ -66,7 +64,6 @@ ALEXNET = Recipe(
     weight_decay=0.0,
     label_smoothing=0.0,
     augment="basic",
-    channels_last=True,
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -107,8 +104,6 @@ RECIPES: dict[str, Recipe] = {
         weight_decay=0.05,
         label_smoothing=0.1,
         augment="cutout",
-        precision="bf16",
-        channels_last=True,
     ),
     "resnet34": Recipe(
         model="resnet",
@@ -120,7 +115,6 @@ RECIPES: dict[str, Recipe] = {
         weight_decay=4e-4,
         label_smoothing=0.0,
         augment="basic",
-        channels_last=True,
     ),
     "resnet18_stock": STOCK,
     "resnet18_imagenet_64": replace(STOCK, pretrained="imagenet"),

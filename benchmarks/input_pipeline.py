@@ -1,7 +1,7 @@
 """Images per second that come out of the input pipeline, augmented and normalised, in batches on the device.
 
 Ours, beside torchvision's transforms of PIL images in a DataLoader with worker processes and, for the standard policy,
-timm's create_loader where timm is installed (its crop is resized, and it does not rotate). All start from decoded
+timm's create_loader where timm is installed. All start from decoded
 uint8 images in memory. They run in turn, several rounds, and the best round of each counts. The workers of a loader
 have started, and have gone through the images once, before its first round.
 """
@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from others import MEAN, STD, timm, timm_loader, torchvision_loader
 
 from tinybench import cli
 from tinybench.data.augment import POLICIES, build_policy
@@ -26,13 +25,6 @@ from tinybench.data.datasets import load
 from tinybench.recipe import Device
 from tinybench.runtime.device import describe_environment, pick_device, synchronize
 from tinybench.runtime.files import write_json
-
-try:
-    from timm.data import create_loader
-except ImportError:
-    create_loader = None
-
-MEAN, STD = (0.48, 0.45, 0.40), (0.28, 0.27, 0.28)
 
 
 @dataclass
@@ -55,46 +47,6 @@ class Arguments:
     output: Path | None = None
     """Write the table as JSON too."""
     debug: bool = False
-
-
-class PILImages(Dataset):
-    """Images as PIL images, each with the label 0."""
-
-    def __init__(self, images: Tensor, transform: Callable | None = None) -> None:
-        self.images = images.permute(0, 2, 3, 1).numpy()
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple:
-        image = Image.fromarray(self.images[index])
-        return (self.transform(image) if self.transform else image), 0
-
-
-def torchvision_transform(policy: str, size: int) -> Callable:
-    """The same policy as torchvision's users write it."""
-    bilinear = transforms.InterpolationMode.BILINEAR
-    normalise = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
-    crop_and_flip = [transforms.RandomCrop(size, padding=4), transforms.RandomHorizontalFlip()]
-    steps = {
-        "standard": [
-            *crop_and_flip,
-            transforms.RandomRotation(10, bilinear),
-            transforms.ColorJitter(0.2, 0.2, 0.2, 0.1),
-            *normalise,
-            transforms.RandomErasing(0.5, (0.02, 0.33), (0.3, 3.3)),
-        ],
-        "basic": [*crop_and_flip, *normalise],
-        "cutout": [
-            transforms.RandomAffine(15, (1 / 16, 1 / 16), (0.9, 1.1), interpolation=bilinear),
-            transforms.RandomHorizontalFlip(),
-            *normalise,
-            transforms.RandomErasing(1.0, ((16 / size) ** 2,) * 2, (1.0, 1.0)),
-        ],
-        "none": normalise,
-    }
-    return transforms.Compose(steps[policy])
 
 
 def batches_of_ours(policy: str, images: Tensor, batch_size: int) -> Callable[[], Iterable[Tensor]]:
@@ -124,18 +76,13 @@ def images_per_second(batches: Callable[[], Iterable[Tensor]], device: torch.dev
 
 def measure(policy: str, images: Tensor, arguments: Arguments, device: torch.device) -> dict[str, float]:
     """Images per second of each pipeline in its best round."""
-    size, batch_size, workers = images.shape[-1], arguments.batch_size, arguments.workers
+    batch_size, workers = arguments.batch_size, arguments.workers
     pipelines = {"tinybench": batches_of_ours(policy, images.to(device), batch_size)}
-    pil_images = PILImages(images, torchvision_transform(policy, size))
-    loader = DataLoader(pil_images, batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    labels = torch.zeros(len(images), dtype=torch.int64)
+    loader = torchvision_loader(images, labels, policy, batch_size, workers)
     pipelines["torchvision"] = batches_of_loader(loader, device)
-    if create_loader is not None and policy == "standard":
-        loader = create_loader(
-            PILImages(images), (3, size, size), batch_size, is_training=True, scale=(0.75, 1.0), re_prob=0.5,
-            color_jitter=(0.2, 0.2, 0.2, 0.1), mean=MEAN, std=STD, num_workers=workers,
-            persistent_workers=workers > 0, device=device,
-        )  # fmt: skip
-        pipelines["timm"] = batches_of_loader(loader, device)
+    if timm is not None and policy == "standard":
+        pipelines["timm"] = batches_of_loader(timm_loader(images, labels, batch_size, workers, device), device)
     for batches in pipelines.values():
         images_per_second(batches, device)
     rates: dict[str, list[float]] = {name: [] for name in pipelines}

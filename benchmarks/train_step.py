@@ -1,48 +1,61 @@
-"""Images per second of every network in training: our loop beside the bare forward, backward and step.
+"""Images per second of every network in training: our loop, beside the bare step and beside the loops of others.
 
-The bare step works on random tensors that are already on the device; our loop also shuffles, augments, mixes, counts
-and reports. Both run in turn, several rounds, in the network's fastest precision here; the ratio is of the best rounds.
+- bare: forward, backward and step on random tensors that are on the device already
+- ours: the trainer's own loop, which also shuffles, augments, mixes, counts, saves and reports
+- timm: the parts that timm's train.py is made of, in the same precision and layout as ours
+- plain: fp32, PIL images through torchvision's transforms, loss and accuracy read in every step
+
+All train the same network with the same optimizer. They run in turn, several rounds, and the best round of each counts.
+Precision and layout are what --precision auto finds.
 """
 
 import contextlib
 import dataclasses
-import functools
 import io
 import sys
 import tempfile
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import geometric_mean
+from typing import Any
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from others import plain_epoch, timm, timm_epoch, timm_loader, torchvision_loader
+
 from tinybench import cli
 from tinybench.data.imageset import ImageSet
+from tinybench.evaluation.measure import measure_inference
 from tinybench.models import MODELS, list_models
 from tinybench.recipe import Device, Recipe, RunOptions, get_recipe
 from tinybench.runtime import distributed
-from tinybench.runtime.device import autocast, describe_environment, memory_format, pick_device, synchronize
+from tinybench.runtime.device import describe_environment, memory_format, pick_device
 from tinybench.runtime.files import write_json
 from tinybench.runtime.signals import StopSignals
+from tinybench.training.numerics import describe, fastest, probe
 from tinybench.training.setup import build_state
+from tinybench.training.step_time import step_seconds
 from tinybench.training.trainer import run_epochs
 
 NUM_CLASSES = 200
-PRECISIONS = ("fp32", "bf16")
+FULL_SIZE = 800_000  # images of ten epochs of Tiny ImageNet, which the probe may take its share of
 
 
 @dataclass
 class Arguments:
     models: tuple[str, ...] = ()
-    """Networks to measure (default: all)."""
+    """Networks to measure (default: all that are compared)."""
     batch_size: int = 64
     """Images a step."""
     steps: int = 4
     """Steps a round."""
     rounds: int = 3
     """Rounds of each; the best one counts."""
+    workers: int = 2
+    """Worker processes of the others' loaders."""
     device: Device = "auto"
     output: Path | None = None
     """Write the table as JSON too."""
@@ -63,27 +76,6 @@ def random_images(count: int) -> ImageSet:
     )
 
 
-def bare_rate(recipe: Recipe, images: ImageSet, device: torch.device, steps: int) -> float:
-    """Images/s of forward, backward and step on one fixed batch, after one step to warm up."""
-    state = build_state(recipe, images, images, device)
-    state.model.train()
-    pixels = torch.randn(recipe.batch_size, 3, 64, 64, device=device)
-    pixels = pixels.contiguous(memory_format=memory_format(recipe.channels_last))
-    labels = images.labels[: recipe.batch_size].to(device)
-    started = 0.0
-    for step in range(steps + 1):
-        if step == 1:
-            synchronize(device)
-            started = time.perf_counter()
-        with autocast(device, recipe.precision):
-            logits = state.model(pixels)
-        torch.nn.functional.cross_entropy(logits.float(), labels).backward()
-        state.optimizer.step()
-        state.optimizer.zero_grad(set_to_none=True)
-    synchronize(device)
-    return steps * recipe.batch_size / (time.perf_counter() - started)
-
-
 def loop_rate(recipe: Recipe, images: ImageSet, device: torch.device) -> float:
     """Images/s of the trainer's own loop in its second epoch over `images`."""
     with tempfile.TemporaryDirectory() as folder, StopSignals() as stop, contextlib.redirect_stdout(io.StringIO()):
@@ -95,60 +87,73 @@ def loop_rate(recipe: Recipe, images: ImageSet, device: torch.device) -> float:
     return state.history.epochs["images_per_second"][1]
 
 
-@functools.cache
-def bf16_is_worth_a_try(device: torch.device) -> bool:
-    """Whether a bf16 matrix product is not slower than one in fp32: without hardware for it, it is a hundred times."""
-    seconds = []
-    for dtype in (torch.float32, torch.bfloat16):
-        matrix = torch.ones(512, 512, dtype=dtype, device=device)
-        matrix @ matrix
-        synchronize(device)
-        started = time.perf_counter()
-        matrix @ matrix
-        synchronize(device)
-        seconds.append(time.perf_counter() - started)
-    return seconds[1] <= seconds[0]
-
-
-def measure(name: str, arguments: Arguments, device: torch.device) -> dict[str, str | int | float]:
+def measure(name: str, arguments: Arguments, device: torch.device) -> dict[str, Any]:
     # No moving average and no clipping: the bare step has neither.
     recipe = dataclasses.replace(
         get_recipe(MODELS[name].recipe), batch_size=arguments.batch_size, epochs=2, warmup_epochs=0, save_every=0,
         ema_decay=0.0, clip_grad_norm=0.0,
     )  # fmt: skip
-    images = random_images(arguments.batch_size * arguments.steps)
-    if bf16_is_worth_a_try(device):
-        rates = {name: bare_rate(dataclasses.replace(recipe, precision=name), images, device, 1) for name in PRECISIONS}
-        recipe = dataclasses.replace(recipe, precision=max(rates, key=lambda name: rates[name]))
-    bare, loop = [], []
-    for _ in range(arguments.rounds):
-        bare.append(bare_rate(recipe, images, device, arguments.steps))
-        loop.append(loop_rate(recipe, images, device))
+    recipe, _ = fastest(probe(recipe, FULL_SIZE, NUM_CLASSES, device))
+    images, batch, steps = random_images(arguments.batch_size * arguments.steps), arguments.batch_size, arguments.steps
+
+    def network() -> torch.nn.Module:
+        return build_state(recipe, images, images, device).model.train()
+
+    loader = torchvision_loader(images.images, images.labels, "standard", batch, arguments.workers)
+    ways: dict[str, Callable[[], float]] = {
+        "bare": lambda: batch / step_seconds(recipe, NUM_CLASSES, device, batch_size=batch, steps=steps),
+        "ours": lambda: loop_rate(recipe, images, device),
+        "plain": plain_epoch(network().to(memory_format=torch.contiguous_format), loader, recipe, device),
+    }
+    if timm is not None:
+        loader = timm_loader(images.images, images.labels, batch, arguments.workers, device)
+        ways["timm"] = timm_epoch(network(), loader, recipe, NUM_CLASSES, device)
+    for way in ("plain", "timm"):
+        if way in ways:
+            ways[way]()  # starts the workers of its loader
+    rates = {
+        way: max(rates) for way, rates in zip(ways, zip(*rounds(ways, arguments.rounds), strict=True), strict=True)
+    }
+    inference = measure_inference(
+        network().to(memory_format=memory_format(recipe.channels_last)), image_size=64, batch_size=batch,
+        precision=recipe.precision, channels_last=recipe.channels_last,
+    )  # fmt: skip
     return {
         "network": name,
-        "precision": recipe.precision,
-        "batch_size": arguments.batch_size,
-        "bare_images_per_second": max(bare),
-        "loop_images_per_second": max(loop),
-        "ratio": max(loop) / max(bare),
+        "numerics": describe(recipe),
+        "images_per_second": rates | {"inference": inference["images_per_second"]},
+        "ours_to": {way: rates["ours"] / rate for way, rate in rates.items() if way != "ours"},
     }
+
+
+def rounds(ways: dict[str, Callable[[], float]], count: int) -> list[list[float]]:
+    return [[rate() for rate in ways.values()] for _ in range(count)]
 
 
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
     device = pick_device(arguments.device)
+    columns = ("bare", "ours", "timm", "plain")
+    print(
+        f"{'network':<14}{'precision':<22}" + "".join(f"{name:>9}" for name in (*columns, "infer"))
+        + f"   images/s; ours to {', '.join(name for name in columns if name != 'ours')}", flush=True
+    )  # fmt: skip
     rows = []
-    print(f"{'network':<14}{'precision':<11}{'bare step':>11}{'our loop':>11}{'ratio':>8}   images/s", flush=True)
-    for name in arguments.models or list_models():
+    for name in arguments.models or [name for name in list_models() if MODELS[name].compared]:
         row = measure(name, arguments, device)
         rows.append(row)
+        rates, ratios = row["images_per_second"], row["ours_to"]
+        numbers = [rates.get(column, float("nan")) for column in (*columns, "inference")]
         print(
-            f"{name:<14}{row['precision']:<11}{row['bare_images_per_second']:>11.1f}"
-            f"{row['loop_images_per_second']:>11.1f}{row['ratio']:>8.3f}",
-            flush=True,
-        )
+            f"{name:<14}{row['numerics']:<22}" + "".join(f"{rate:>9.1f}" for rate in numbers)
+            + "   " + ", ".join(f"{ratios[column]:.2f}" for column in columns if column in ratios), flush=True
+        )  # fmt: skip
+    means = {way: geometric_mean(row["ours_to"][way] for row in rows) for way in rows[0]["ours_to"]}
+    print("ours, geometric mean: " + ", ".join(f"{ratio:.2f} x {way}" for way, ratio in means.items()))
     if arguments.output:
-        write_json(arguments.output, {"environment": describe_environment(device), "networks": rows})
+        settings = {name: getattr(arguments, name) for name in ("batch_size", "steps", "rounds", "workers")}
+        environment = describe_environment(device)
+        write_json(arguments.output, {"environment": environment, **settings, "networks": rows, "means": means})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,10 @@
+import os
+from collections.abc import Iterator
 from pathlib import Path
+
+# Before torch is imported: workers of pytest-xdist, and the commands that their tests start, share the cores.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(workers)))
 
 import pytest
 
@@ -11,3 +17,11 @@ def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data_dir = tmp_path_factory.mktemp("data")
     datasets.load("demo", "train", data_dir)
     return data_dir
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What --precision auto remembered on this machine does not decide tests, nor do tests decide what it remembers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -28,6 +28,7 @@ STUDENT = Recipe(
     optimizer="adamw",
     lr=1e-3,
     mixup_cutmix_alpha=0.4,
+    precision="fp32",
     save_every=0,
 )
 

@@ -42,6 +42,7 @@ RECIPE = Recipe(
     mixup_cutmix_alpha=0.4,
     ema_decay=0.9,
     clip_grad_norm=1.0,
+    precision="fp32",
     save_every=0,
 )  # 8 steps an epoch
 

@@ -20,6 +20,7 @@ def moved_by_a_step(demo_data, monkeypatch, **changes):
     """Names of the tensors, statistics too, that one step of ResNet-18 changes."""
     monkeypatch.setattr("tinybench.training.setup.load_pretrained", lambda *arguments: "as drawn")
     settings = {"model": "resnet", "dataset": "demo", "image_size": 16, "batch_size": 4, "images_per_class": 4}
+    settings |= {"precision": "fp32"}
     recipe = Recipe(**{"lr": 1.0, "weight_decay": 0.1, "pretrained": "some.pth", "epochs": 1} | settings | changes)
     images, val_images = load_images(recipe, demo_data)
     state = build_state(recipe, images, val_images, torch.device("cpu"))
@@ -107,6 +108,7 @@ def test_a_step_of_the_trainer_uses_the_factor(demo_data, monkeypatch):
         images_per_class=4,
         momentum=0.0,
         weight_decay=0.0,
+        precision="fp32",
     )
     images, val_images = load_images(recipe, demo_data)
     batch = TrainBatches(images, recipe).batch(0, 0)

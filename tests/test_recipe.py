@@ -43,6 +43,7 @@ def test_every_recipe_of_config_survives_the_way_to_json_and_back():
         ({"classes": 1}, ["classes"]),
         ({"scheduler": "step", "step_factor": 2.0}, ["step_factor"]),
         ({"lr": 1e-7}, ["min_lr", "lr"]),
+        ({"channels_last": True}, ["channels_last", "precision"]),
         ({"warmup_epochs": 2, "warmup_start_lr": 1.0}, ["warmup_start_lr", "lr"]),
     ],
 )

@@ -41,6 +41,7 @@ TINY = Recipe(
     mixup_cutmix_alpha=0.4,
     ema_decay=0.9,
     clip_grad_norm=1.0,
+    precision="fp32",
     save_every=0,
 )  # 5 steps an epoch
 # The same for a network with BatchNorm, SGD's momentum and batches in pieces.
@@ -297,6 +298,14 @@ def test_fp16_is_refused_without_cuda(demo_data, tmp_path):
         train(dataclasses.replace(TINY, precision="fp16"), options(demo_data, tmp_path))
 
 
+def test_auto_goes_on_in_the_precision_that_the_run_began_with(demo_data, tmp_path):
+    began = dataclasses.replace(TINY_CNN, precision="bf16", channels_last=True, epochs=1, total_epochs=2)
+    train(began, options(demo_data, tmp_path))
+    further = dataclasses.replace(began, precision="auto", channels_last=False, epochs=2)
+    history = train(further, options(demo_data, tmp_path), resume=tmp_path / "run" / "last.pth")
+    assert history.about["config"] == dataclasses.replace(began, epochs=2).as_dict()
+
+
 def test_bf16_trains(demo_data, tmp_path):
     history = train(dataclasses.replace(TINY, precision="bf16", epochs=1), options(demo_data, tmp_path))
     assert history.epochs["train_loss"][0] < 3
@@ -373,6 +382,7 @@ def test_a_step_of_every_network_needs_no_float64(demo_data, model):
         batch_size=4,
         image_size=32,
         ema_decay=0.9,
+        precision="fp32",
     )
     images, val_images = load_images(recipe, demo_data)
     with NoFloat64():

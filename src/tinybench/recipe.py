@@ -13,6 +13,8 @@ CONFIG_FILE = Path(__file__).resolve().parents[2] / "config.py"
 
 Device = Literal["auto", "cpu", "mps", "cuda"]
 
+NUMERICS = ("precision", "channels_last", "compile")  # the fields that precision auto decides
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -117,12 +119,13 @@ class Recipe:
     """Divides the logits of both before they are compared: the higher, the more the teacher's doubts count."""
 
     # ---- numerics
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Arithmetic of convolutions and matrix products; the weights stay fp32. fp16 needs CUDA."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of convolutions and matrix products; the weights stay fp32. fp16 needs CUDA. auto tries out what is
+    fastest here, of channels_last and compile too."""
     channels_last: bool = False
-    """Memory layout NHWC instead of NCHW; often faster for convolutions."""
+    """Memory layout NHWC instead of NCHW; often faster for convolutions. Goes with a precision other than auto."""
     compile: bool = False
-    """Compile the network with torch.compile."""
+    """Compile the network with torch.compile. Goes with a precision other than auto."""
     sync_batch_norm: bool = False
     """With several processes: BatchNorm over the whole batch instead of each process's share (needs CUDA). One process
     always sees the whole batch."""
@@ -207,6 +210,8 @@ class Recipe:
             raise UsageError(
                 "scheduler onecycle rises in the warmup_epochs; give some (a third of the epochs is usual)"
             )
+        if self.precision == "auto" and (given := [name for name in NUMERICS[1:] if getattr(self, name)]):
+            raise UsageError(f"{' and '.join(given)} goes with a precision that is not auto, such as fp32")
         if not 0 < self.step_factor < 1:
             raise UsageError(f"step_factor must be between 0 and 1, not {self.step_factor}")
         if self.min_lr > self.lr and self.scheduler != "none":
@@ -240,6 +245,12 @@ class Recipe:
         if not re.fullmatch(r"[1-9]\d*(:[1-9]\d*)*", self.image_size_schedule):
             raise UsageError(f"image_size_schedule is sizes such as 32:48:64, not {self.image_size_schedule!r}")
         return tuple(int(size) for size in self.image_size_schedule.split(":"))
+
+    def with_numerics_of(self, former: "Recipe") -> "Recipe":
+        """This recipe, with what auto has come to in the run of `former`, if precision is auto."""
+        if self.precision != "auto":
+            return self
+        return dataclasses.replace(self, **{name: getattr(former, name) for name in NUMERICS})
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, for JSON and checkpoints."""

@@ -1,20 +1,16 @@
 """How long a run will take: from an earlier run of its kind on this machine, else from one timed step."""
 
-import time
+import dataclasses
 from pathlib import Path
-
-import torch
-from torch.nn import functional as F
 
 from tinybench.comparison.execute import Place
 from tinybench.comparison.plan import Run
 from tinybench.errors import UserError
-from tinybench.models import build_model
 from tinybench.recipe import Recipe
-from tinybench.runtime.device import autocast, describe_environment, memory_format, pick_device, synchronize
+from tinybench.runtime.device import describe_environment, pick_device
 from tinybench.runtime.files import read_json
-from tinybench.training.checkpoint import network_options
 from tinybench.training.setup import load_images
+from tinybench.training.step_time import step_seconds
 
 # Fields that decide how long an image takes.
 KIND = ("model", "model_options", "image_size", "batch_size", "precision", "channels_last", "compile")
@@ -42,7 +38,8 @@ def _known_seconds_per_image(recipe: Recipe, place: Place) -> float | None:
             history = read_json(path)
             config, machine, data = history["config"], history["environment"], history["dataset"]
             same_machine = all(machine[key] == here[key] for key in ("device", "device_name", "threads"))
-            if same_machine and all(config[key] == getattr(recipe, key) for key in KIND):
+            alike = recipe.with_numerics_of(Recipe.from_dict(config))
+            if same_machine and all(config[key] == getattr(alike, key) for key in KIND):
                 images = data["train_images"] + VALIDATION_SHARE * data["val_images"]
                 return history["epoch_seconds"][-1] / images
         except (UserError, KeyError, IndexError, TypeError):
@@ -51,19 +48,7 @@ def _known_seconds_per_image(recipe: Recipe, place: Place) -> float | None:
 
 
 def _timed_seconds_per_image(recipe: Recipe, num_classes: int, place: Place) -> float:
-    device = pick_device(place.device)
+    if recipe.precision == "auto":  # at worst
+        recipe = dataclasses.replace(recipe, precision="fp32")
     count = min(TIMED_IMAGES, recipe.batch_size)
-    model = build_model(recipe.model, num_classes=num_classes, image_size=recipe.image_size, **network_options(recipe))
-    layout = memory_format(recipe.channels_last)
-    model = model.to(device).to(memory_format=layout)
-    images = torch.rand(count, 3, recipe.image_size, recipe.image_size, device=device).to(memory_format=layout)
-    labels = torch.arange(count, device=device) % num_classes
-    started = 0.0
-    for _ in range(2):  # the first step warms up
-        synchronize(device)
-        started = time.perf_counter()
-        with autocast(device, recipe.precision):
-            loss = F.cross_entropy(model(images).float(), labels)
-        loss.backward()
-        synchronize(device)
-    return (time.perf_counter() - started) / count
+    return step_seconds(recipe, num_classes, pick_device(place.device), batch_size=count) / count

@@ -10,7 +10,7 @@ from tinybench.comparison.status import ERROR, MEASUREMENTS, epochs_done
 from tinybench.errors import UserError
 from tinybench.evaluation.measure import count_flops, measure_inference
 from tinybench.evaluation.testing import TestOptions, Weights, test_run
-from tinybench.recipe import Device, RunOptions
+from tinybench.recipe import Device, Recipe, RunOptions
 from tinybench.runtime.device import memory_format, pick_device
 from tinybench.runtime.files import write_json, write_text
 from tinybench.training.checkpoint import load_network, read_checkpoint
@@ -39,22 +39,24 @@ def execute(run: Run, place: Place) -> None:
         last = options.folder / "last.pth"
         train(run.recipe, options, resume=last if last.exists() else None)
     device = pick_device(place.device)
-    kinds: tuple[Weights, ...] = ("best", "last", "ema") if run.recipe.ema_decay else ("best", "last")
+    checkpoint = read_checkpoint(options.folder / "best_model.pth")
+    recipe = run.recipe.with_numerics_of(Recipe.from_dict(checkpoint["recipe"]))
+    kinds: tuple[Weights, ...] = ("best", "last", "ema") if recipe.ema_decay else ("best", "last")
     for weights in kinds:
         test_run(
             options.folder,
-            TestOptions(device=device, data_dir=place.data_dir, weights=weights, precision=run.recipe.precision),
+            TestOptions(device=device, data_dir=place.data_dir, weights=weights, precision=recipe.precision),
         )
-    model = load_network(read_checkpoint(options.folder / "best_model.pth")).to(device)
+    model = load_network(checkpoint).to(device)
     measurements = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "flops": count_flops(model, run.recipe.image_size),
+        "flops": count_flops(model, recipe.image_size),
         "inference": measure_inference(
-            model.to(memory_format=memory_format(run.recipe.channels_last)),
-            image_size=run.recipe.image_size,
-            batch_size=run.recipe.batch_size,
-            precision=run.recipe.precision,
-            channels_last=run.recipe.channels_last,
+            model.to(memory_format=memory_format(recipe.channels_last)),
+            image_size=recipe.image_size,
+            batch_size=recipe.batch_size,
+            precision=recipe.precision,
+            channels_last=recipe.channels_last,
         ),
     }
     write_json(options.folder / MEASUREMENTS, measurements)

@@ -1,6 +1,5 @@
 """How far a run is, told from its files."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,8 +8,9 @@ import filelock
 
 from tinybench.comparison.plan import Run
 from tinybench.errors import UsageError, UserError
+from tinybench.recipe import Recipe
 from tinybench.runtime.files import read_json
-from tinybench.training.checkpoint import FREE_ON_RESUME
+from tinybench.training.checkpoint import difference
 
 State = Literal["waiting", "running", "interrupted", "failed", "trained", "finished"]
 
@@ -62,14 +62,8 @@ def check_same_recipe(run: Run, folder: Path, history: dict[str, Any]) -> None:
     Raises:
         UsageError: naming the first field that differs.
     """
-    former = history.get("config", {})
-    for spec in dataclasses.fields(run.recipe):
-        now = getattr(run.recipe, spec.name)
-        if spec.name in former and former[spec.name] != now and spec.name not in FREE_ON_RESUME:
-            raise UsageError(
-                f"{folder} holds a run with {spec.name} {former[spec.name]}, not {now}; "
-                "give the plan another --name, or delete that folder"
-            )
+    if "config" in history and (differs := difference(Recipe.from_dict(history["config"]), run.recipe)):
+        raise UsageError(f"{folder} holds a run with {differs}; give the plan another --name, or delete that folder")
 
 
 def _history(folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from signal import Signals
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -17,6 +18,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tinybench.errors import UsageError, UserError
 from tinybench.runtime.device import pick_device
+
+Value = TypeVar("Value")
 
 
 def world_size() -> int:
@@ -127,6 +130,14 @@ def agree(received: Signals | None, due: bool) -> tuple[Signals | None, bool]:
 def wait_for_all() -> None:
     """Go on when every process has come here."""
     _largest(0)
+
+
+def of_main(value: Value) -> Value:
+    """The main process's value, in all processes."""
+    values = [value]
+    if world_size() > 1:
+        dist.broadcast_object_list(values)
+    return values[0]
 
 
 def require_same(value: object) -> None:

@@ -140,18 +140,29 @@ def load_weights(model: nn.Module, state_dict: dict[str, torch.Tensor]) -> None:
         raise UserError(f"the weights do not fit the network: {reason[0].strip()}") from error
 
 
-def check_resume(saved: dict[str, Any], recipe: Recipe, images: ImageSet) -> None:
+def difference(former: Recipe, recipe: Recipe) -> str:
+    """The first field that would give another result, in words; empty where there is none."""
+    recipe = recipe.with_numerics_of(former)
+    for name in (spec.name for spec in dataclasses.fields(Recipe)):
+        before, now = getattr(former, name), getattr(recipe, name)
+        if name not in FREE_ON_RESUME and before != now:
+            return f"{name} {before}, not {now}"
+    return ""
+
+
+def check_resume(saved: dict[str, Any], recipe: Recipe, images: ImageSet) -> Recipe:
     """Refuse to go on with anything that would change the result of the epochs already run.
+
+    Returns:
+        The recipe to go on with, with the precision that auto stood for.
 
     Raises:
         UsageError: naming the first field that differs.
         UserError: the data have changed.
     """
     former = Recipe.from_dict(saved["recipe"])
-    for name in (spec.name for spec in dataclasses.fields(Recipe)):
-        before, now = getattr(former, name), getattr(recipe, name)
-        if name not in FREE_ON_RESUME and before != now:
-            raise UsageError(f"the checkpoint was trained with {name} {before}, not {now}; it cannot be resumed so")
+    if differs := difference(former, recipe):
+        raise UsageError(f"the checkpoint was trained with {differs}; it cannot be resumed so")
     # Without total_epochs, all that follows the length of the run is as long as epochs says.
     follows = recipe.scheduler in ("cosine", "onecycle") or recipe.mix_off_epochs or recipe.image_size_schedule
     if follows and former.schedule_epochs != recipe.schedule_epochs:
@@ -161,3 +172,4 @@ def check_resume(saved: dict[str, Any], recipe: Recipe, images: ImageSet) -> Non
         )
     if saved["fingerprint"] != images.fingerprint:
         raise UserError(f"the images of {images.name} are not those that the checkpoint was trained on")
+    return recipe.with_numerics_of(former)

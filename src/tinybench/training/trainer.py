@@ -41,6 +41,7 @@ from tinybench.training.distill import distillation_loss
 from tinybench.training.freezing import set_training_mode
 from tinybench.training.history import History
 from tinybench.training.loss import build_criterion
+from tinybench.training.numerics import choose_numerics
 from tinybench.training.optimizer import learning_rate
 from tinybench.training.setup import build_state, load_images, own_folder
 from tinybench.training.state import TrainingState
@@ -68,14 +69,17 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
     device = pick_device(options.device)
     check_precision(device, recipe.precision)
     train_images, val_images = load_images(recipe, options.data_dir)
+    checkpoint = read_checkpoint(resume) if resume else None
+    if checkpoint:
+        recipe = check_resume(checkpoint, recipe, train_images)
+    distributed.require_same((recipe, train_images.fingerprint))
+    recipe = distributed.of_main(choose_numerics(recipe, len(train_images), train_images.num_classes, device))
     state = build_state(recipe, train_images, val_images, device, resumed=resume is not None)
-    if resume:
-        checkpoint = read_checkpoint(resume)
-        check_resume(checkpoint, recipe, train_images)
+    if checkpoint:
         state.restore(checkpoint)
     if recipe.compile:
         state.model.compile()
-    distributed.require_same((recipe, train_images.fingerprint, len(state.history), state.step))
+    distributed.require_same((len(state.history), state.step))
     folder = own_folder(options, resume, overwrite) if distributed.is_main() else nullcontext()
     with folder, StopSignals() as stop:
         distributed.wait_for_all()  # for the main process to have the folder; should it fail, all end here

@@ -1,0 +1,154 @@
+"""precision auto: the arithmetic, memory layout and compilation in which a network trains fastest on this device."""
+
+import dataclasses
+import itertools
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+import torch
+
+from tinybench.errors import UserError
+from tinybench.recipe import NUMERICS, Recipe
+from tinybench.runtime.device import describe_environment
+from tinybench.runtime.files import read_json, write_json
+from tinybench.training.step_time import step_seconds
+
+SHARE = 0.03  # of the run's images is what a probe may work through
+BATCH_SIZES = (8, 32)  # on a CPU: fewer images tell nothing, and more take longer without telling more
+GAIN = 1.05  # by how much something must be faster to be preferred to what is tried before it
+COMPILE_FROM = 3600.0  # seconds of training: compiling takes a minute or two
+
+
+def choose_numerics(recipe: Recipe, train_images: int, num_classes: int, device: torch.device) -> Recipe:
+    """The recipe with the precision, channels_last and compile that make its network fastest, if precision is auto.
+
+    A probe trains the network for a few steps in each combination. What it finds is remembered for this network, device
+    and version of torch. A run too short for a probe gets fp32.
+
+    Args:
+        train_images: images of an epoch.
+    """
+    if recipe.precision != "auto":
+        return recipe
+    memory, key = memory_path(), _key(recipe, device)
+    if found := _recall(memory).get(key):
+        chosen = dataclasses.replace(recipe, **found)
+        print(f"precision auto: {describe(chosen)}, as found before (remembered in {memory})", flush=True)
+        return chosen
+    rates = probe(recipe, recipe.epochs * train_images, num_classes, device)
+    if not rates:
+        print("precision auto: fp32, as the run is too short to find out what is fastest", flush=True)
+        return dataclasses.replace(recipe, precision="fp32")
+    chosen, _ = fastest(rates)
+    _remember(memory, key, {name: getattr(chosen, name) for name in NUMERICS})
+    measured = ", ".join(f"{describe(each)} {rate:,.0f}" for each, rate in rates)
+    print(f"precision auto: {describe(chosen)}; images/s: {measured}", flush=True)
+    return chosen
+
+
+def probe(recipe: Recipe, images: int, num_classes: int, device: torch.device) -> list[tuple[Recipe, float]]:
+    """Images per second of the recipe in each way that may be the fastest here; empty where that would cost too much.
+
+    Args:
+        images: how many the run works through in all.
+    """
+    candidates = list(_candidates(recipe, device))
+    rounds, steps = 2, 1 if device.type == "cpu" else 5  # one step of a GPU is too short to be timed
+    affordable = int(SHARE * images) // (len(candidates) * (1 + rounds * steps))
+    piece = recipe.batch_size // recipe.accumulate_steps
+    largest = min(piece, BATCH_SIZES[1]) if device.type == "cpu" else piece
+    batch_size = min(affordable, largest)
+    if batch_size < min(piece, BATCH_SIZES[0]):
+        return []
+
+    def measured(candidate: Recipe) -> tuple[Recipe, float]:
+        seconds = step_seconds(candidate, num_classes, device, batch_size=batch_size, steps=steps, rounds=rounds)
+        return candidate, batch_size / seconds
+
+    rates = [measured(candidate) for candidate in candidates]
+    best, rate = fastest(rates)
+    if images / rate > COMPILE_FROM:
+        try:
+            rates.append(measured(dataclasses.replace(best, compile=True)))
+        except Exception as error:  # no compiler, or a network that it does not understand: then without
+            print(f"precision auto: torch.compile does not work here ({type(error).__name__})", flush=True)
+    return rates
+
+
+def fastest(rates: list[tuple[Recipe, float]]) -> tuple[Recipe, float]:
+    """The first one that nothing after it beats clearly, so that noise does not decide between equals."""
+    best = rates[0]
+    for each in rates[1:]:
+        if each[1] > GAIN * best[1]:
+            best = each
+    return best
+
+
+def describe(recipe: Recipe) -> str:
+    """The recipe's numerics in words."""
+    return " ".join([recipe.precision, *(name for name in NUMERICS[1:] if getattr(recipe, name))])
+
+
+def _candidates(recipe: Recipe, device: torch.device) -> Iterator[Recipe]:
+    for precision, channels_last in itertools.product(_precisions(device), (False, True)):
+        yield dataclasses.replace(recipe, precision=precision, channels_last=channels_last)
+
+
+def _precisions(device: torch.device) -> list[Literal["fp32", "bf16", "fp16"]]:
+    match device.type:
+        case "cuda":  # bf16 needs no scaling, but older cards only emulate it
+            return ["fp32", "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"]
+        case "cpu":
+            return ["fp32", "bf16"] if _bf16_is_worth_a_try() else ["fp32"]
+        case _:
+            return ["fp32", "bf16"]
+
+
+def _bf16_is_worth_a_try() -> bool:
+    """Whether this CPU has hardware for bf16. Without it, a product takes a hundred times as long as in fp32."""
+    seconds = []
+    for dtype in (torch.float32, torch.bfloat16):
+        matrix = torch.ones(384, 384, dtype=dtype)
+        matrix @ matrix  # warms up
+        started = time.perf_counter()
+        matrix @ matrix
+        seconds.append(time.perf_counter() - started)
+    return seconds[1] < 2 * seconds[0]
+
+
+def memory_path() -> Path:
+    """Where choices are remembered; the environment variable TINYBENCH_CACHE names another folder."""
+    return Path(os.environ.get("TINYBENCH_CACHE") or Path.home() / ".cache" / "tinybench") / "precision.json"
+
+
+def _key(recipe: Recipe, device: torch.device) -> str:
+    machine = describe_environment(device)
+    options = json.dumps(recipe.model_options, sort_keys=True)
+    batch = recipe.batch_size // recipe.accumulate_steps
+    return (
+        f"{recipe.model} {options} {recipe.image_size} px, batch {batch}, on {machine['device_name']} "
+        f"({machine['threads']} threads), torch {machine['torch']}"
+    )
+
+
+def _recall(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        content = read_json(path)
+    except UserError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _remember(path: Path, key: str, choice: dict[str, Any]) -> None:
+    """Add a choice to the file; without a place to write, the next run probes again."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(path.with_suffix(".lock")):
+            write_json(path, _recall(path) | {key: choice})
+    except (OSError, UserError):
+        return

@@ -1,0 +1,119 @@
+"""precision auto: what the probe chooses, what it costs, what is remembered."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tinybench.recipe import Recipe
+from tinybench.training import numerics
+from tinybench.training.numerics import choose_numerics, describe, memory_path, probe
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(model="alexnet", epochs=10, batch_size=64)
+FULL = 80_000
+
+
+class FakeSteps:
+    """Stands in for step_seconds: seconds an image by numerics, and how many images were worked through."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self.seconds, self.images = seconds, 0
+
+    def __call__(
+        self, recipe: Recipe, num_classes: int, device: torch.device, *, batch_size: int, steps: int, rounds: int
+    ) -> float:
+        self.images += batch_size * (1 + steps * rounds)
+        if describe(recipe) not in self.seconds:
+            raise RuntimeError("no compiler")
+        return batch_size * self.seconds[describe(recipe)]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYBENCH_CACHE", str(tmp_path))
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeSteps]:
+    """Gives the probe times instead of taking them, on a machine that has bf16."""
+    monkeypatch.setattr(numerics, "_bf16_is_worth_a_try", lambda: True)
+
+    def install(**seconds: float) -> FakeSteps:
+        fake = FakeSteps({name.replace("_and_", " "): value for name, value in seconds.items()})
+        monkeypatch.setattr(numerics, "step_seconds", fake)
+        return fake
+
+    return install
+
+
+RESNET = {"fp32": 0.09, "fp32_and_channels_last": 0.088, "bf16": 0.06, "bf16_and_channels_last": 0.038}
+EFFICIENTNET = {"fp32": 0.030, "fp32_and_channels_last": 0.031, "bf16": 0.06, "bf16_and_channels_last": 0.065}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(RESNET, "bf16 channels_last"), (EFFICIENTNET, "fp32")], ids=["resnet", "efficientnet"]
+)
+def test_the_fastest_is_chosen_and_noise_does_not_decide(steps, seconds, expected) -> None:
+    steps(**seconds)
+    chosen = choose_numerics(RECIPE, FULL, 200, CPU)
+    assert describe(chosen) == expected
+    assert dataclasses.replace(chosen, precision="auto", channels_last=False) == RECIPE
+
+
+def test_compiling_is_tried_for_long_runs_only_and_may_fail(steps, capsys) -> None:
+    compiled = {"bf16_and_channels_last_and_compile": 0.02}
+    steps(**RESNET, **compiled)
+    assert describe(fastest_of(images=10 * FULL)) == "bf16 channels_last compile"
+    assert describe(fastest_of(images=50_000)) == "bf16 channels_last"
+    steps(**RESNET)
+    assert describe(fastest_of(images=10 * FULL)) == "bf16 channels_last"
+    assert "torch.compile does not work here (RuntimeError)" in capsys.readouterr().out
+
+
+def fastest_of(images: int) -> Recipe:
+    return numerics.fastest(probe(RECIPE, images, 200, CPU))[0]
+
+
+@pytest.mark.parametrize("images", [4_000, 20_000, 800_000])
+def test_a_probe_works_through_three_percent_of_the_run_at_most(steps, images) -> None:
+    fake = steps(**RESNET)
+    assert probe(RECIPE, images, 10, CPU)
+    assert 0 < fake.images <= 0.03 * images
+
+
+def test_a_short_run_is_not_probed(steps, capsys) -> None:
+    fake = steps(**RESNET)
+    assert choose_numerics(RECIPE, 100, 10, CPU).precision == "fp32"
+    assert fake.images == 0
+    assert "too short" in capsys.readouterr().out
+    assert not memory_path().exists()
+
+
+def test_what_was_found_is_remembered_for_this_network(steps, capsys) -> None:
+    first = steps(**RESNET)
+    chosen = choose_numerics(RECIPE, FULL, 200, CPU)
+    again = steps(**EFFICIENTNET)
+    assert choose_numerics(dataclasses.replace(RECIPE, seed=3), 100, 10, CPU) == dataclasses.replace(chosen, seed=3)
+    assert again.images == 0 < first.images
+    assert str(memory_path()) in capsys.readouterr().out
+    assert describe(choose_numerics(dataclasses.replace(RECIPE, model="efficientnet"), FULL, 200, CPU)) == "fp32"
+    assert again.images > 0
+    memory_path().write_text("{")  # damaged: found out anew
+    assert describe(choose_numerics(RECIPE, FULL, 200, CPU)) == "fp32"
+
+
+def test_a_precision_that_is_given_stays(steps) -> None:
+    fake = steps(**RESNET)
+    recipe = dataclasses.replace(RECIPE, precision="fp32")
+    assert choose_numerics(recipe, FULL, 200, CPU) is recipe
+    assert fake.images == 0
+
+
+def test_a_real_probe_measures_every_candidate() -> None:
+    recipe = Recipe(model="alexnet", model_options={"dim": 8}, epochs=1, batch_size=8, image_size=32)
+    rates = probe(recipe, 4_000, 10, CPU)
+    assert [describe(each) for each, _ in rates][:2] == ["fp32", "fp32 channels_last"]
+    assert all(rate > 0 for _, rate in rates)
