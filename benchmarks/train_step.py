@@ -31,6 +31,7 @@ from tinybench.data.imageset import ImageSet
 from tinybench.evaluation.measure import measure_inference
 from tinybench.models import MODELS, list_models
 from tinybench.recipe import Device, Recipe, RunOptions, get_recipe
+from tinybench.runtime import distributed
 from tinybench.runtime.device import describe_environment, memory_format, pick_device
 from tinybench.runtime.files import write_json
 from tinybench.runtime.signals import StopSignals
@@ -80,7 +81,8 @@ def loop_rate(recipe: Recipe, images: ImageSet, device: torch.device) -> float:
     with tempfile.TemporaryDirectory() as folder, StopSignals() as stop, contextlib.redirect_stdout(io.StringIO()):
         options = RunOptions(run_name="benchmark", results_dir=Path(folder))
         state = build_state(recipe, images, images, device)
-        val_images = images.select(torch.arange(1)).to(device)
+        state.replica = distributed.replicate(state.model)
+        val_images = images.select(slice(distributed.world_size())).to(device)
         run_epochs(recipe, options, state, images.to(device), val_images, stop)
     return state.history.epochs["images_per_second"][1]
 

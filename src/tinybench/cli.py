@@ -4,8 +4,10 @@ import contextlib
 import errno
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_origin
 
 import tyro
@@ -14,17 +16,23 @@ from tinybench.errors import UserError
 
 Arguments = TypeVar("Arguments")
 
+# torchrun starts a command several times: the first process prints, and the first on each machine reports errors. As
+# torchrun ends all processes once one has failed, the others first leave those some time to say why.
+PRINTS, REPORTS = os.environ.get("RANK", "0") == "0", os.environ.get("LOCAL_RANK", "0") == "0"
+SILENT_SECONDS = 5
+
 
 def parse(arguments: type[Arguments], description: str | None, **options: Any) -> Arguments:
     """Parse sys.argv into the dataclass `arguments`; each field is a flag that keeps its underscores."""
-    return tyro.cli(
-        arguments,
-        description=description,
-        use_underscores=True,
-        config=(tyro.conf.OmitArgPrefixes,),
-        registry=_registry(),
-        **options,
-    )
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(sys.stderr if REPORTS else nowhere):
+        return tyro.cli(
+            arguments,
+            description=description,
+            use_underscores=True,
+            config=(tyro.conf.OmitArgPrefixes,),
+            registry=_registry(),
+            **options,
+        )
 
 
 def _registry() -> tyro.constructors.ConstructorRegistry:
@@ -67,16 +75,19 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     if not debug:
         warnings.filterwarnings("ignore")
     try:
-        status = main() or 0
-        sys.stdout.flush()
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(sys.stdout if PRINTS else nowhere):
+            status = main() or 0
+            sys.stdout.flush()
     except UserError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        _report(f"error: {error}")
         status = error.status
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _report("interrupted")
         status = 130
+    except SystemExit as error:  # of the parser, which has said why
+        status = 2 if error.code else 0
     except BrokenPipeError:
         # The reader (head, less) has gone; keep the interpreter from failing again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,9 +95,16 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     except (OSError, MemoryError) as error:
         if debug:
             raise
-        print(f"error: {describe(error)}", file=sys.stderr)
+        _report(f"error: {describe(error)}")
         status = 1
+    if status and not REPORTS:
+        time.sleep(SILENT_SECONDS)
     sys.exit(status)
+
+
+def _report(line: str) -> None:
+    if REPORTS:
+        print(line, file=sys.stderr)
 
 
 def describe(error: OSError | MemoryError) -> str:

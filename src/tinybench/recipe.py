@@ -75,7 +75,7 @@ class Recipe:
     total_epochs: int = 0
     """Length of the learning-rate schedule in epochs, where the run is to be shorter or prolonged later (0: epochs)."""
     batch_size: int = 128
-    """Images for one step of the optimizer."""
+    """Images for one step of the optimizer, of all processes together."""
     accumulate_steps: int = 1
     """Pieces that a batch is worked through in, to fit into memory; must divide batch_size."""
     optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "muon"] = "sgd"
@@ -126,6 +126,9 @@ class Recipe:
     """Memory layout NHWC instead of NCHW; often faster for convolutions. Goes with a precision other than auto."""
     compile: bool = False
     """Compile the network with torch.compile. Goes with a precision other than auto."""
+    sync_batch_norm: bool = False
+    """With several processes: BatchNorm over the whole batch instead of each process's share (needs CUDA). One process
+    always sees the whole batch."""
 
     # ---- repetition
     seed: int = 0

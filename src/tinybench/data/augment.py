@@ -51,7 +51,7 @@ class Parameters:
     jitter: Tensor | None = None
     box: Tensor | None = None
 
-    def __getitem__(self, images: slice) -> Parameters:
+    def __getitem__(self, images: slice | Tensor) -> Parameters:
         return Parameters(*(part if part is None else part[images] for part in (self.matrix, self.jitter, self.box)))
 
 
@@ -170,17 +170,18 @@ class Policy:
     mean: Color
     std: Color
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, images: Tensor, generator: torch.Generator, rows: slice | Tensor = slice(None)) -> Tensor:
         """Vary each image in its own way.
 
         Args:
             images: uint8 (B, 3, h, w); resized first where they are not of image_size.
             generator: on the images' device; the only source of randomness.
+            rows: which of the images to give back, by position in the batch; no other choice changes how they look.
 
         Returns:
-            float32 (B, 3, image_size, image_size), normalised.
+            float32 (len(rows), 3, image_size, image_size), normalised.
         """
-        return self.apply(images, self.draw(len(images), generator))
+        return self.apply(images[rows], self.draw(len(images), generator)[rows])
 
     def draw(self, batch: int, generator: torch.Generator) -> Parameters:
         """The parameters of a whole batch; several processes each draw all of them and take their slice."""
@@ -220,14 +221,15 @@ class Policy:
 class AutoPolicy(Policy):
     """A policy of METHODS: shift and flip as `basic`, then operations that are drawn for each image."""
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, images: Tensor, generator: torch.Generator, rows: slice | Tensor = slice(None)) -> Tensor:
         count, decode = POLICIES["basic"]
         uniform = torch.rand(len(images), count, generator=generator, device=generator.device)
         matrix = decode(uniform, self.image_size).matrix
         assert matrix is not None
         pixels = geometry.resample(geometry.resize(images, self.image_size), matrix)
         pixels = apply_operations(pixels, METHODS[self.name], generator)
-        return normalize(pixels, self.image_size, self.mean, self.std)
+        # The host never learns which images got which operation, so it cannot leave out those that others vary too.
+        return normalize(pixels[rows], self.image_size, self.mean, self.std)
 
 
 def build_policy(name: str, image_size: int, mean: Color, std: Color) -> Policy:

@@ -9,6 +9,7 @@ from torch import Tensor
 from tinybench.data.augment import build_policy, normalize
 from tinybench.data.imageset import ImageSet
 from tinybench.data.mix import draw_mix
+from tinybench.errors import UsageError
 from tinybench.recipe import Recipe
 from tinybench.runtime.device import memory_format
 from tinybench.runtime.seeds import Purpose, numpy_generator, torch_generator
@@ -54,15 +55,56 @@ class Batch:
         return self.lam * correct + (1 - self.lam) * (answers == self.other_labels).sum(dtype=torch.float32)
 
 
-class TrainBatches:
-    """The training batches of a run. The last images of an epoch's order, too few for a batch, sit that epoch out."""
+def size_of_batches(recipe: Recipe, images: int) -> int:
+    """How many images a step sees, of so many training images."""
+    return max(1, min(recipe.batch_size, images) // recipe.repeats) * recipe.repeats
 
-    def __init__(self, images: ImageSet, recipe: Recipe) -> None:
+
+def check_shares(recipe: Recipe, train_images: int, val_images: int, processes: int) -> None:
+    """Make sure that so many processes have equal shares of a batch, and something to validate.
+
+    Raises:
+        UsageError: naming how many images there are.
+    """
+    batch_size = size_of_batches(recipe, train_images)
+    # What is mixed with each other stays together.
+    unit = 2 * processes if processes > 1 and recipe.mixup_cutmix_alpha > 0 else processes
+    if batch_size % unit:
+        pairs = ", in pairs for mixing" if unit > processes else ""
+        raise UsageError(
+            f"batch_size {batch_size} has no equal shares for {processes} processes{pairs}; take a multiple of {unit}"
+        )
+    if val_images < processes:
+        raise UsageError(f"{val_images} validation images are not enough for {processes} processes")
+
+
+def share_of_batch(batch_size: int, rank: int, processes: int) -> Tensor:
+    """The positions in a batch that a process works on, int64 (batch_size / processes,), ascending.
+
+    They come from both ends alike, so that an image and the one it is mixed with, as far from the other end, are in one
+    share, and the share reversed pairs them as the whole batch reversed does.
+    """
+    assert batch_size % processes == 0  # see check_shares
+    front = torch.arange(batch_size)
+    inwards = torch.stack((front, front.flip(0)), dim=1).flatten()[:batch_size]  # 0, B - 1, 1, B - 2, ...
+    return inwards.chunk(processes)[rank].sort().values
+
+
+class TrainBatches:
+    """The training batches of a run. The last images of an epoch's order, too few for a batch, sit that epoch out.
+
+    All random numbers are drawn for the whole batch, of which each of several processes varies and gets its share.
+    """
+
+    def __init__(self, images: ImageSet, recipe: Recipe, *, rank: int = 0, processes: int = 1) -> None:
         self.images = images
         self.recipe = recipe
         self.device = images.images.device
-        self.distinct = max(1, min(recipe.batch_size, len(images)) // recipe.repeats)  # images in a batch
-        self.batch_size = self.distinct * recipe.repeats
+        self.batch_size = size_of_batches(recipe, len(images))
+        self.distinct = self.batch_size // recipe.repeats  # images in a batch
+        self.rows: slice | Tensor = slice(None)
+        if processes > 1:
+            self.rows = share_of_batch(self.batch_size, rank, processes).to(self.device)
         self.steps_per_epoch = max(1, len(images) // self.batch_size)
         self.policies = [build_policy(recipe.augment, size, images.mean, images.std) for size in recipe.image_sizes]
         self._order = (-1, torch.empty(0))
@@ -75,14 +117,14 @@ class TrainBatches:
         return self._order[1]
 
     def batch(self, epoch: int, step: int) -> Batch:
-        """The batch of that step (counted from 0 within the epoch)."""
+        """The batch of that step (counted from 0 within the epoch), or this process's share of it."""
         recipe = self.recipe
         policy = self.policies[epoch * len(self.policies) // recipe.schedule_epochs]
         # Repeated one after the other, so that mixing never pairs an image with itself.
         indices = self.order(epoch)[step * self.distinct : (step + 1) * self.distinct].repeat(recipe.repeats)
-        labels = self.images.labels[indices]
+        labels = self.images.labels[indices][self.rows]
         generator = torch_generator(self.device, recipe.seed, Purpose.AUGMENT, epoch, step)
-        images = policy(self.images.images[indices], generator)
+        images = policy(self.images.images[indices], generator, self.rows)
         mix = None
         if recipe.mixup_cutmix_alpha > 0 and epoch < recipe.schedule_epochs - recipe.mix_off_epochs:
             rng = numpy_generator(recipe.seed, Purpose.MIX, epoch, step)

@@ -37,8 +37,8 @@ class ImageSet:
     def num_classes(self) -> int:
         return len(self.class_ids)
 
-    def select(self, indices: torch.Tensor) -> ImageSet:
-        """The images at `indices` (int64), copied into memory, with the same classes and the same fingerprint."""
+    def select(self, indices: torch.Tensor | slice) -> ImageSet:
+        """The images at `indices` (int64), with the same classes and the same fingerprint; a slice copies nothing."""
         return replace(self, images=self.images[indices], labels=self.labels[indices])
 
     def to(self, device: torch.device | str) -> ImageSet:

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import filelock
 import torch
+from torch import nn
 
 from tinybench.data import datasets, split
+from tinybench.data.batches import check_shares
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UsageError, UserError
 from tinybench.models import build_model, needs_image_size
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime.device import describe_environment, memory_format
+from tinybench.runtime.distributed import world_size
 from tinybench.runtime.seeds import Purpose, derive_seed
 from tinybench.training.checkpoint import network_options
 from tinybench.training.distill import Teacher
@@ -69,6 +72,7 @@ def build_state(
     recipe: Recipe, train_images: ImageSet, val_images: ImageSet, device: torch.device, *, resumed: bool = False
 ) -> TrainingState:
     """The state of a run before its first step; one that is resumed does not need its pretrained weights again."""
+    check_shares(recipe, len(train_images), len(val_images), world_size())
     torch.manual_seed(derive_seed(recipe.seed, Purpose.INIT))
     options = network_options(recipe)
     # Built on the CPU, so that the initial weights are the same on every device.
@@ -82,10 +86,14 @@ def build_state(
         print(load_pretrained(model, recipe, train_images.class_ids), flush=True)
     if recipe.freeze:
         freeze(model, recipe.freeze)
+    if recipe.sync_batch_norm and world_size() > 1:
+        if device.type != "cuda":
+            raise UsageError(f"sync_batch_norm with several processes needs device cuda, not {device.type}")
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     model = model.to(device).to(memory_format=memory_format(recipe.channels_last))
     about = {
         "config": recipe.as_dict(),
-        "environment": describe_environment(device),
+        "environment": {**describe_environment(device), "processes": world_size()},
         "dataset": {
             "name": train_images.name,
             "fingerprint": train_images.fingerprint,

@@ -1,6 +1,6 @@
 """All that changes while a run goes on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,7 +19,9 @@ class TrainingState:
 
     Attributes:
         step: steps done in the epoch that follows those in `history`.
-        sums: float32 (2,) on the device, over that epoch so far: loss and right answers of every image.
+        replica: what to call instead of `model` in training; another one where several processes train together.
+        sums: float32 (2,) on the device, over that epoch so far: loss and right answers of every image. Each of several
+            processes extrapolates from its share; their mean is exact.
         seconds: spent in that epoch so far.
         teacher: never changes, and is read again by a run that is resumed.
     """
@@ -33,6 +35,10 @@ class TrainingState:
     sums: Tensor
     step: int = 0
     seconds: float = 0.0
+    replica: nn.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.replica = self.model
 
     def as_dict(self) -> dict[str, Any]:
         """What to add to a `network_checkpoint` of the model, so that `restore` can go on from it."""

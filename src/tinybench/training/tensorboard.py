@@ -5,17 +5,19 @@ from collections.abc import Callable, Iterator
 
 from tinybench.errors import UsageError
 from tinybench.recipe import RunOptions
+from tinybench.runtime.distributed import is_main
 from tinybench.training.history import History
 
 
 @contextlib.contextmanager
 def open_tensorboard(options: RunOptions, history: History) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """Yield a function that logs an epoch's values; it does nothing unless the run asks for TensorBoard.
+    """Yield a function that logs an epoch's values; it does nothing unless the run asks for TensorBoard, and
+    only in the main process.
 
     Raises:
         UsageError: the package tensorboard is not installed.
     """
-    if not options.tensorboard:
+    if not options.tensorboard or not is_main():
         yield lambda epoch, values: None
         return
     try:

@@ -4,7 +4,9 @@ import math
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 import torch
@@ -18,6 +20,7 @@ from tinybench.errors import UserError
 from tinybench.evaluation.metrics import topk_accuracy
 from tinybench.evaluation.predict import predict_logits
 from tinybench.recipe import Recipe, RunOptions
+from tinybench.runtime import distributed
 from tinybench.runtime.device import (
     LaggedReader,
     autocast,
@@ -69,13 +72,18 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
     checkpoint = read_checkpoint(resume) if resume else None
     if checkpoint:
         recipe = check_resume(checkpoint, recipe, train_images)
-    recipe = choose_numerics(recipe, len(train_images), train_images.num_classes, device)
+    distributed.require_same((recipe, train_images.fingerprint))
+    recipe = distributed.of_main(choose_numerics(recipe, len(train_images), train_images.num_classes, device))
     state = build_state(recipe, train_images, val_images, device, resumed=resume is not None)
     if checkpoint:
         state.restore(checkpoint)
     if recipe.compile:
         state.model.compile()
-    with own_folder(options, resume, overwrite), StopSignals() as stop:
+    distributed.require_same((len(state.history), state.step))
+    folder = own_folder(options, resume, overwrite) if distributed.is_main() else nullcontext()
+    with folder, StopSignals() as stop:
+        distributed.wait_for_all()  # for the main process to have the folder; should it fail, all end here
+        state.replica = distributed.replicate(state.model)
         print(summary(recipe, state.history.about), flush=True)
         run_epochs(recipe, options, state, train_images.to(device), val_images.to(device), stop)
     return state.history
@@ -90,12 +98,16 @@ def run_epochs(
     stop: StopSignals,
 ) -> None:
     """Train from where `state` is to the end of the recipe, and save as it goes. The images are on the device."""
-    batches = TrainBatches(train_images, recipe)
+    is_main = distributed.is_main()
+    batches = TrainBatches(train_images, recipe, rank=distributed.rank(), processes=distributed.world_size())
     device, steps, batch_size = batches.device, batches.steps_per_epoch, batches.batch_size
     history, last = state.history, options.folder / "last.pth"
     done = (len(history) * steps + state.step) * batch_size
-    bar = tqdm(total=recipe.epochs * steps * batch_size, initial=done, unit=" images", disable=None, smoothing=0.05)
-    if not last.exists():  # before anything else, so that a run killed at any moment has something to resume from
+    bar = tqdm(
+        total=recipe.epochs * steps * batch_size, initial=done, unit=" images", smoothing=0.05,
+        disable=None if is_main else True,
+    )  # fmt: skip
+    if is_main and not last.exists():  # first of all, so that a run killed at any moment has something to resume from
         _save(last, recipe, train_images, state)
     saved_at = time.monotonic()
 
@@ -107,30 +119,33 @@ def run_epochs(
             for step in range(state.step, steps):
                 batch = batches.batch(epoch, step)
                 lr = learning_rate(recipe, epoch * steps + step, steps)
-                train_step(
-                    recipe, state, batch, lr, dropout_seed=derive_seed(recipe.seed, Purpose.DROPOUT, epoch, step)
-                )
+                dropout_seed = derive_seed(recipe.seed, Purpose.DROPOUT, epoch, step, *distributed.own_keys())
+                train_step(recipe, state, batch, lr, dropout_seed)
                 if state.ema:
                     state.ema.update(state.model, epoch * steps + step)
                 state.step = step + 1
 
                 bar.update(batch_size)
-                if time.monotonic() - refreshed_at > REFRESH_SECONDS:
+                if is_main and time.monotonic() - refreshed_at > REFRESH_SECONDS:
                     refreshed_at = time.monotonic()
                     if sums := reader.read(state.sums):
                         _check_finite(sums, epoch)
                         loss, correct = (value / (state.step * batch_size) for value in sums)
                         bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}", refresh=False)
                         bar.set_postfix_str(f"loss {loss:.3f}, accuracy {100 * correct:.1f} %", refresh=False)
-                if stop.received or time.monotonic() - saved_at > 60 * options.checkpoint_minutes:
+                due = time.monotonic() - saved_at > 60 * options.checkpoint_minutes
+                received, due = distributed.agree(stop.received, due)
+                if received or due:
                     state.seconds = time.perf_counter() - started
+                    distributed.average_(state.sums)
                     _save(last, recipe, train_images, state)
                     saved_at = time.monotonic()
-                if stop.received:
-                    raise _stopped(stop, options, f"epoch {epoch + 1}, step {state.step} of {steps}")
+                if received:
+                    raise _stopped(received, options, f"epoch {epoch + 1}, step {state.step} of {steps}")
 
             synchronize(device)
             train_seconds = time.perf_counter() - started
+            distributed.average_(state.sums)
             loss, correct = (value / (steps * batch_size) for value in state.sums.tolist())
             values = {"train_loss": loss, "train_acc": 100 * correct, **validate(state.model, val_images, recipe)}
             if state.ema:
@@ -147,7 +162,7 @@ def run_epochs(
 
             # The network first, the training state last: a run killed in between repeats the epoch, bit for bit.
             best_epoch, best_acc, best_weights = history.best()
-            if best_epoch == epoch + 1:
+            if is_main and best_epoch == epoch + 1:
                 best = network_checkpoint(
                     recipe,
                     train_images,
@@ -157,7 +172,8 @@ def run_epochs(
                     model=state.ema.model if state.ema and best_weights == "ema" else state.model,
                 )
                 write_checkpoint(options.folder / "best_model.pth", best)
-            history.write(options.folder / "history.json", peak_memory_mb(device))
+            if is_main:
+                history.write(options.folder / "history.json", peak_memory_mb(device))
             _save(last, recipe, train_images, state)
             saved_at = time.monotonic()
             if recipe.save_every and (epoch + 1) % recipe.save_every == 0:
@@ -165,27 +181,21 @@ def run_epochs(
             log_epoch(epoch + 1, values)
             bar.write(epoch_line(epoch + 1, recipe.epochs, values, is_best=best_epoch == epoch + 1))
             sys.stdout.flush()  # a log file shows the line now, not when the buffer is full
-            if stop.received and epoch + 1 < recipe.epochs:
-                raise _stopped(stop, options, f"epoch {epoch + 1}")
+            received, _ = distributed.agree(stop.received, False)
+            if received and epoch + 1 < recipe.epochs:
+                raise _stopped(received, options, f"epoch {epoch + 1}")
 
 
 def train_step(recipe: Recipe, state: TrainingState, batch: Batch, lr: float, dropout_seed: int) -> None:
     """One step of the optimizer on one batch; adds the batch's loss and right answers to `state.sums`."""
-    device = batch.images.device
     for group in state.optimizer.param_groups:
         group["lr"] = lr * group.get("lr_factor", 1.0)  # checkpoints of older versions have no factor
     torch.manual_seed(dropout_seed)
-    for piece in batch.pieces(recipe.accumulate_steps):
-        with autocast(device, recipe.precision):
-            logits = state.model(piece.images)
-            taught = state.teacher(piece.images) if state.teacher else None
-        logits = logits.float()
-        loss = piece.loss(logits, build_criterion(recipe))
-        if taught is not None:
-            distilled = distillation_loss(logits, taught.float(), recipe.distill_temperature)
-            loss = torch.lerp(loss, distilled, recipe.distill_weight)
-        state.scaler.scale(loss * (len(piece) / len(batch))).backward()
-        state.sums += torch.stack((loss.detach() * len(piece), piece.correct(logits.detach())))
+    *first, last = batch.pieces(recipe.accumulate_steps)
+    with distributed.unaveraged(state.replica):
+        for piece in first:
+            add_gradients(recipe, state, piece, len(piece) / len(batch))
+    add_gradients(recipe, state, last, len(last) / len(batch))
     if recipe.clip_grad_norm > 0:
         state.scaler.unscale_(state.optimizer)
         nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip_grad_norm)
@@ -194,17 +204,34 @@ def train_step(recipe: Recipe, state: TrainingState, batch: Batch, lr: float, dr
     state.optimizer.zero_grad(set_to_none=True)
 
 
+def add_gradients(recipe: Recipe, state: TrainingState, piece: Batch, share: float) -> None:
+    """The forward and the backward pass of a piece that is such a share of its batch."""
+    with autocast(piece.images.device, recipe.precision):
+        logits = state.replica(piece.images)
+        taught = state.teacher(piece.images) if state.teacher else None
+    logits = logits.float()
+    loss = piece.loss(logits, build_criterion(recipe))
+    if taught is not None:
+        distilled = distillation_loss(logits, taught.float(), recipe.distill_temperature)
+        loss = torch.lerp(loss, distilled, recipe.distill_weight)
+    state.scaler.scale(loss * share).backward()
+    sums = torch.stack((loss.detach() * len(piece), piece.correct(logits.detach())))
+    state.sums.add_(sums, alpha=distributed.world_size())  # each process's sums stand for all images
+
+
 def validate(model: nn.Module, images: ImageSet, recipe: Recipe) -> dict[str, float]:
-    """Plain cross entropy and accuracies (percent) on the validation images."""
-    logits = predict_logits(
+    """Plain cross entropy and accuracies (percent) on the validation images, each of which one process looks at."""
+    distributed.share_buffers(model)
+    own_logits = predict_logits(
         model,
-        images,
+        images.select(distributed.own_slice(len(images))),
         image_size=recipe.image_size,
-        batch_size=recipe.batch_size,
+        batch_size=recipe.batch_size // distributed.world_size(),
         device=images.images.device,
         precision=recipe.precision,
         channels_last=recipe.channels_last,
     )
+    logits = distributed.gather_rows(own_logits, len(images))
     return {
         "val_loss": F.cross_entropy(logits, images.labels).item(),
         "val_acc": topk_accuracy(logits, images.labels, 1),
@@ -234,7 +261,9 @@ def epoch_line(epoch: int, epochs: int, values: dict[str, float], is_best: bool)
 
 
 def _save(path: Path, recipe: Recipe, images: ImageSet, state: TrainingState) -> None:
-    """Write all that resuming needs, unless the last step has ruined the weights."""
+    """Write all that resuming needs, in the main process, unless the last step has ruined the weights."""
+    if not distributed.is_main():
+        return
     epoch = len(state.history)
     if not state.weights_are_finite():
         _check_finite([math.nan], epoch)
@@ -252,11 +281,11 @@ def _check_finite(values: Iterable[float], epoch: int) -> None:
     )
 
 
-def _stopped(stop: StopSignals, options: RunOptions, where: str) -> Stopped:
-    assert stop.received is not None  # called when a signal came
+def _stopped(received: Signals, options: RunOptions, where: str) -> Stopped:
+    distributed.wait_for_all()  # the first process to leave ends the others, but one of them has to save
     error = Stopped(
-        f"stopped by {stop.received.name} after {where}, saved in {options.folder}; go on with: "
+        f"stopped by {received.name} after {where}, saved in {options.folder}; go on with: "
         f"python src/train.py --run_name {options.run_name}{options.where()} --resume"
     )
-    error.status = 128 + stop.received
+    error.status = 128 + received
     return error
