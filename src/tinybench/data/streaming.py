@@ -39,9 +39,11 @@ class StreamedSet(ImageSet):
         images: all images of the file, mapped and never touched; `pixels` reads those of this set.
         labels: int64 (N,), on the device, of the images of this set.
         rows: int64 (N,), where in the file they are.
+        header: bytes of the file before the first image.
     """
 
     rows: Tensor
+    header: int
 
     @classmethod
     def of(cls, images: ImageSet) -> StreamedSet:
@@ -52,7 +54,8 @@ class StreamedSet(ImageSet):
         """
         if images.file is None:
             raise UserError(f"the images of {images.name} are in memory, not in a packed file; train without --stream")
-        return cls(**vars(images), rows=torch.arange(len(images)))
+        header = images.file.stat().st_size - images.images.nbytes
+        return cls(**vars(images), rows=torch.arange(len(images)), header=header)
 
     def pixels(self, which: Tensor | slice) -> Tensor:
         """Read the images at those indices: uint8 (n, 3, H, W) on the CPU. Neighbours in the file are read at once.
@@ -67,9 +70,8 @@ class StreamedSet(ImageSet):
         runs = [0, *(torch.nonzero(rows.diff() != 1).flatten() + 1).tolist(), len(rows)]  # where neighbours begin
         try:
             with self.file.open("rb", buffering=0) as file:
-                header = self.file.stat().st_size - self.images.nbytes
                 for first, end in itertools.pairwise(runs):
-                    file.seek(header + int(rows[first]) * size)
+                    file.seek(self.header + int(rows[first]) * size)
                     if file.readinto(pixels[first:end].numpy().data) != (end - first) * size:
                         raise UserError(f"{self.file} is shorter than it was when the run started")
         except OSError as error:
