@@ -14,7 +14,6 @@ bytes for its label, its row in the file and its place in the epoch's order.
 
 from __future__ import annotations
 
-import itertools
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -67,12 +66,14 @@ class StreamedSet(ImageSet):
         rows = self.rows[which]
         size = self.images[0].nbytes
         pixels = torch.empty((len(rows), *self.images.shape[1:]), dtype=torch.uint8)
-        runs = [0, *(torch.nonzero(rows.diff() != 1).flatten() + 1).tolist(), len(rows)]  # where neighbours begin
+        buffer = pixels.numpy().reshape(-1).data
+        begins = torch.cat((torch.zeros(1, dtype=torch.int64), torch.nonzero(rows.diff() != 1).flatten() + 1))
+        ends = [*begins[1:].tolist(), len(rows)]  # of runs of neighbours
         try:
             with self.file.open("rb", buffering=0) as file:
-                for first, end in itertools.pairwise(runs):
-                    file.seek(self.header + int(rows[first]) * size)
-                    if file.readinto(pixels[first:end].numpy().data) != (end - first) * size:
+                for row, first, end in zip(rows[begins].tolist(), begins.tolist(), ends, strict=True):
+                    file.seek(self.header + row * size)
+                    if file.readinto(buffer[first * size : end * size]) != (end - first) * size:
                         raise UserError(f"{self.file} is shorter than it was when the run started")
         except OSError as error:
             raise UserError(f"cannot read {self.file}: {error.strerror}") from error
