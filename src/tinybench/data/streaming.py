@@ -126,13 +126,13 @@ class WindowReader:
         """
         order = self.order(epoch)
         number = step * self.batch // self.window
-        wanted = [key for key in (number, number + 1) if key * self.window < len(order)]
+        wanted = [(epoch, n) for n in (number, number + 1) if n * self.window < len(order)]
         # First let go of the former window, then read the next one in its place.
-        self._windows = {key: window for key, window in self._windows.items() if key in [(epoch, n) for n in wanted]}
+        self._windows = {key: self._windows[key] for key in wanted if key in self._windows}
         for key in wanted:
-            if (epoch, key) not in self._windows:
-                members = order[key * self.window : (key + 1) * self.window]
-                self._windows[epoch, key] = self._thread.submit(self._read, members)
+            if key not in self._windows:
+                start = key[1] * self.window
+                self._windows[key] = self._thread.submit(self._read, order[start : start + self.window])
         members, pixels = self._windows[epoch, number].result()
         return pixels[torch.searchsorted(members, indices)]
 
