@@ -9,6 +9,7 @@ from torch import Tensor
 from tinybench.data.augment import build_policy, normalize
 from tinybench.data.imageset import ImageSet
 from tinybench.data.mix import draw_mix
+from tinybench.data.streaming import StreamedSet, WindowReader
 from tinybench.errors import UsageError
 from tinybench.recipe import Recipe
 from tinybench.runtime.device import memory_format
@@ -99,7 +100,7 @@ class TrainBatches:
     def __init__(self, images: ImageSet, recipe: Recipe, *, rank: int = 0, processes: int = 1) -> None:
         self.images = images
         self.recipe = recipe
-        self.device = images.images.device
+        self.device = images.labels.device
         self.batch_size = size_of_batches(recipe, len(images))
         self.distinct = self.batch_size // recipe.repeats  # images in a batch
         self.rows: slice | Tensor = slice(None)
@@ -107,10 +108,13 @@ class TrainBatches:
             self.rows = share_of_batch(self.batch_size, rank, processes).to(self.device)
         self.steps_per_epoch = max(1, len(images) // self.batch_size)
         self.policies = [build_policy(recipe.augment, size, images.mean, images.std) for size in recipe.image_sizes]
+        self._reader = WindowReader(images, self.distinct, recipe.seed) if isinstance(images, StreamedSet) else None
         self._order = (-1, torch.empty(0))
 
     def order(self, epoch: int) -> Tensor:
-        """The order of the images in that epoch: int64 (N,) on the device."""
+        """The order of the images in that epoch: int64 (N,) on the device, of streamed images on the CPU."""
+        if self._reader:
+            return self._reader.order(epoch)
         if self._order[0] != epoch:
             generator = torch_generator(self.device, self.recipe.seed, Purpose.SHUFFLE, epoch)
             self._order = (epoch, torch.randperm(len(self.images), generator=generator, device=self.device))
@@ -124,7 +128,11 @@ class TrainBatches:
         indices = self.order(epoch)[step * self.distinct : (step + 1) * self.distinct].repeat(recipe.repeats)
         labels = self.images.labels[indices][self.rows]
         generator = torch_generator(self.device, recipe.seed, Purpose.AUGMENT, epoch, step)
-        images = policy(self.images.images[indices], generator, self.rows)
+        if self._reader:
+            pixels = self._reader.pixels(epoch, step, indices).to(self.device)
+        else:
+            pixels = self.images.pixels(indices)
+        images = policy(pixels, generator, self.rows)
         mix = None
         if recipe.mixup_cutmix_alpha > 0 and epoch < recipe.schedule_epochs - recipe.mix_off_epochs:
             rng = numpy_generator(recipe.seed, Purpose.MIX, epoch, step)
@@ -142,7 +150,7 @@ def eval_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Every image once, in order, normalised and unvaried: float32 (B, 3, image_size, image_size), int64 (B,)."""
     for start in range(0, len(images), batch_size):
-        pixels = images.images[start : start + batch_size].to(device)
+        pixels = images.pixels(slice(start, start + batch_size)).to(device)
         batch = normalize(pixels, image_size, images.mean, images.std)
         labels = images.labels[start : start + batch_size].to(device)
         yield batch.contiguous(memory_format=memory_format(channels_last)), labels

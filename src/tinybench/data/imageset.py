@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -19,6 +20,7 @@ class ImageSet:
         class_names: what people call the classes, in the same order.
         mean, std: of the training images per channel, in [0, 1]; what the pixels are normalised with.
         fingerprint: SHA-256 over pixels, labels and class ids.
+        file: the .npy file that `images` is, where they are all of one.
     """
 
     name: str
@@ -29,6 +31,7 @@ class ImageSet:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     fingerprint: str
+    file: Path | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -37,9 +40,13 @@ class ImageSet:
     def num_classes(self) -> int:
         return len(self.class_ids)
 
+    def pixels(self, which: torch.Tensor | slice) -> torch.Tensor:
+        """The images at those indices: uint8 (n, 3, H, W)."""
+        return self.images[which]
+
     def select(self, indices: torch.Tensor | slice) -> ImageSet:
         """The images at `indices` (int64), with the same classes and the same fingerprint; a slice copies nothing."""
-        return replace(self, images=self.images[indices], labels=self.labels[indices])
+        return replace(self, images=self.images[indices], labels=self.labels[indices], file=None)
 
     def to(self, device: torch.device | str) -> ImageSet:
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))

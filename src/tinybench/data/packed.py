@@ -196,6 +196,7 @@ def load_packed(folder: Path, split: Split, remedy: str = "delete it and run the
             mean=tuple(metadata["mean"]),
             std=tuple(metadata["std"]),
             fingerprint=about["fingerprint"],
+            file=folder / f"{split}_images.npy",
         )
     except (UserError, OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
         raise UserError(f"{folder} is damaged ({error}); {remedy}") from error

@@ -11,6 +11,7 @@ from torch import nn
 from tinybench.data import datasets, split
 from tinybench.data.batches import check_shares
 from tinybench.data.imageset import ImageSet
+from tinybench.data.streaming import StreamedSet
 from tinybench.errors import UsageError, UserError
 from tinybench.models import build_model, needs_image_size
 from tinybench.recipe import Recipe, RunOptions
@@ -62,6 +63,8 @@ def own_folder(options: RunOptions, resume: Path | None, overwrite: bool) -> Ite
 def load_images(recipe: Recipe, data_dir: Path) -> tuple[ImageSet, ImageSet]:
     """The training and the validation images of a recipe."""
     images = datasets.load(recipe.dataset, "train", data_dir, recipe.image_size)
+    if recipe.stream:
+        images = StreamedSet.of(images)
     images = datasets.normalized_as(images, recipe.normalize)
     images = split.first_classes(images, recipe.classes)
     images = split.images_per_class(images, recipe.images_per_class, recipe.seed)

@@ -227,7 +227,7 @@ def validate(model: nn.Module, images: ImageSet, recipe: Recipe) -> dict[str, fl
         images.select(distributed.own_slice(len(images))),
         image_size=recipe.image_size,
         batch_size=recipe.batch_size // distributed.world_size(),
-        device=images.images.device,
+        device=images.labels.device,
         precision=recipe.precision,
         channels_last=recipe.channels_last,
     )
