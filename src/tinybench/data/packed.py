@@ -76,7 +76,7 @@ def pack_split(
     """
     shape = (len(items), 3, image_size, image_size)
     labels = np.array([label for _, label in items], dtype="<i8")
-    digest = hashlib.sha256(repr((shape, tuple(class_ids))).encode())
+    digest = _digest(shape, class_ids)
     # Integer sums are exact, whatever the order.
     sums, squares = np.zeros(3, np.uint64), np.zeros(3, np.uint64)
     with atomic_path(folder / f"{split}_images.npy") as path, path.open("wb") as file:
@@ -104,6 +104,20 @@ def pack_split(
         mean=[m / 255 for m in mean],
         std=[math.sqrt(value) / 255 for value in variance],
     )
+
+
+def _digest(shape: tuple[int, ...], class_ids: Sequence[str]) -> "hashlib._Hash":
+    """The fingerprint so far: pixels and labels follow."""
+    return hashlib.sha256(repr((shape, tuple(class_ids))).encode())
+
+
+def is_unchanged(images: ImageSet) -> bool:
+    """Read a whole packed split again and compare it with its fingerprint."""
+    digest = _digest(tuple(images.images.shape), images.class_ids)
+    for chunk in images.images.split(CHUNK):
+        digest.update(chunk.numpy().data)
+    digest.update(images.labels.numpy().data)
+    return digest.hexdigest() == images.fingerprint
 
 
 def _decode_chunk(decode: Callable[[NamedSource], np.ndarray], sources: list[NamedSource]) -> np.ndarray:

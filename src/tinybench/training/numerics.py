@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -126,14 +125,25 @@ def memory_path() -> Path:
     return Path(os.environ.get("TINYBENCH_CACHE") or Path.home() / ".cache" / "tinybench") / "precision.json"
 
 
+def remembered(device: torch.device) -> dict[str, str]:
+    """What was found on this machine so far, in words, by network."""
+    here = _machine(device)
+    return {
+        key.removesuffix(here): " ".join([choice["precision"], *(name for name in NUMERICS[1:] if choice[name])])
+        for key, choice in _recall(memory_path()).items()
+        if key.endswith(here)
+    }
+
+
 def _key(recipe: Recipe, device: torch.device) -> str:
-    machine = describe_environment(device)
-    options = json.dumps(recipe.model_options, sort_keys=True)
+    options = "".join(f" {name} {value}" for name, value in sorted(recipe.model_options.items()))
     batch = recipe.batch_size // recipe.accumulate_steps
-    return (
-        f"{recipe.model} {options} {recipe.image_size} px, batch {batch}, on {machine['device_name']} "
-        f"({machine['threads']} threads), torch {machine['torch']}"
-    )
+    return f"{recipe.model}{options} at {recipe.image_size} px, batch {batch}{_machine(device)}"
+
+
+def _machine(device: torch.device) -> str:
+    machine = describe_environment(device)
+    return f", on {machine['device_name']} ({machine['threads']} threads), torch {machine['torch']}"
 
 
 def _recall(path: Path) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,99 @@
+"""The machine in one screen: what there is, how fast it is, and what is broken."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+
+from tinybench.data.packed import METADATA, is_unchanged, load_packed
+from tinybench.errors import UserError
+from tinybench.runtime.device import PRECISIONS, check_precision, describe_environment
+from tinybench.runtime.peaks import copy_bytes, matmul_flops
+from tinybench.training.numerics import remembered
+
+
+def examine(device: torch.device, data_dir: Path, verify: bool = False) -> dict[str, Any]:
+    """What doctor.py shows.
+
+    Args:
+        verify: read all images again and compare their fingerprints.
+    """
+    return {
+        "environment": {
+            **describe_environment(device),
+            "torchvision": torchvision.__version__,
+            "cuda": torch.version.cuda if device.type == "cuda" else None,
+            "cores": os.cpu_count(),
+            "system": platform.system(),
+            "memory_gib": _memory(device) / 2**30,
+        },
+        "teraflops": {name: _teraflops(device, name) for name in PRECISIONS},
+        "gigabytes_per_second": copy_bytes(device) / 1e9,
+        "datasets": [_dataset(path.parent, verify) for path in sorted((data_dir / "curated").glob(f"*/{METADATA}"))],
+        "precision_auto": remembered(device),
+    }
+
+
+def report(found: dict[str, Any]) -> str:
+    """What was found, in lines."""
+    machine = found["environment"]
+    cuda = f", CUDA {machine['cuda']}" if machine["cuda"] else ""
+    lines = [
+        f"machine     {machine['platform']}, {machine['cores']} cores",
+        f"software    Python {machine['python']}, torch {machine['torch']}, torchvision {machine['torchvision']}{cuda}",
+        f"device      {machine['device']}: {machine['device_name']}, {machine['memory_gib']:.1f} GiB, "
+        f"{machine['threads']} threads",
+    ]
+    fp32 = found["teraflops"]["fp32"]
+    for name, rate in found["teraflops"].items():
+        about = "not supported" if rate is None else f"{rate:.3g} TFLOP/s in a matrix product"
+        if rate is not None and rate < fp32 / 2:
+            about += ", emulated: slower than fp32"
+        lines.append(f"{name:<12}{about}")
+    lines.append(f"memory      {found['gigabytes_per_second']:.3g} GB/s")
+    for data in found["datasets"]:
+        lines.append(f"data        {data['name']}: {data['problem'] or data['about']}")
+    if not found["datasets"]:
+        lines.append("data        none yet; type: python src/curate_data.py")
+    for network, choice in found["precision_auto"].items():
+        lines.append(f"auto        {network}: {choice}")
+    if not found["precision_auto"]:
+        lines.append("auto        nothing tried yet; the first run of a network finds out what is fastest")
+    return "\n".join(lines)
+
+
+def is_well(found: dict[str, Any]) -> bool:
+    """Whether nothing is broken."""
+    return not any(data["problem"] for data in found["datasets"])
+
+
+def _teraflops(device: torch.device, precision: str) -> float | None:
+    try:
+        check_precision(device, precision)
+        return matmul_flops(device, PRECISIONS[precision] or torch.float32) / 1e12
+    except (UserError, RuntimeError):  # torch has no such product for this device
+        return None
+
+
+def _memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _dataset(folder: Path, verify: bool) -> dict[str, str]:
+    """The name of a packed data set, and either what is in it or what is wrong with it."""
+    try:
+        splits = [load_packed(folder, split) for split in ("train", "test")]
+        counts = " and ".join(f"{len(images):,}" for images in splits)
+        about = f"{splits[0].num_classes} classes, {counts} images to train and to test on"
+        if verify:
+            if not all(is_unchanged(images) for images in splits):
+                raise UserError(f"{folder} is not what was curated; delete it and curate again")
+            about += ", verified"
+        return {"name": folder.name, "about": about, "problem": ""}
+    except UserError as error:
+        return {"name": folder.name, "about": "", "problem": str(error)}
