@@ -6,6 +6,7 @@ from tinybench.analysis.figures.costs import accuracy_against_costs
 from tinybench.analysis.figures.data import channel_statistics
 from tinybench.analysis.figures.predictions import agreement_between_models, critical_differences, reliability_diagram
 from tinybench.analysis.figures.robustness import attack_curves, corruption_curves
+from tinybench.analysis.figures.roofline import roofline
 from tinybench.analysis.figures.single_run import training_accuracy, training_loss
 from tinybench.analysis.figures.training import generalization_gap, learning_curves, learning_rates
 
@@ -24,6 +25,7 @@ __all__ = [
     "learning_rates",
     "published_accuracy",
     "reliability_diagram",
+    "roofline",
     "training_accuracy",
     "training_loss",
 ]

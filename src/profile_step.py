@@ -1,0 +1,89 @@
+"""Where a training step's time and memory go: `python src/profile_step.py --model resnet` shows it layer by layer.
+
+It writes profile.json, trace.json.gz (for chrome://tracing or https://ui.perfetto.dev) and roofline.png.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tinybench import cli
+from tinybench.analysis.figures import roofline
+from tinybench.analysis.plotting import save_figure
+from tinybench.models import get_model_info
+from tinybench.recipe import Device, get_recipe
+from tinybench.runtime.device import check_precision, pick_device
+from tinybench.runtime.files import write_json
+from tinybench.training.profile import profile_step
+
+
+@dataclass(kw_only=True)
+class Arguments:
+    model: str
+    """Name of the network; it is built and trained as its recipe says."""
+    batch_size: int = 64
+    """Images a step."""
+    image_size: int = 64
+    """Side of the images in pixels."""
+    num_classes: int = 200
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of convolutions and matrix products; fp16 needs CUDA."""
+    channels_last: bool = False
+    """Memory layout NHWC instead of NCHW."""
+    steps: int = 3
+    """Steps to average over."""
+    device: Device = "auto"
+    """auto takes CUDA, then MPS, then the CPU."""
+    output_dir: Path = Path("plots")
+    """The files go to output_dir/<model>/."""
+    debug: bool = False
+    """Show the whole traceback of an error."""
+
+
+def main() -> None:
+    arguments = cli.parse(Arguments, __doc__)
+    device = pick_device(arguments.device)
+    check_precision(device, arguments.precision)
+    recipe = dataclasses.replace(
+        get_recipe(get_model_info(arguments.model).recipe), batch_size=arguments.batch_size, accumulate_steps=1,
+        image_size=arguments.image_size, image_size_schedule="", precision=arguments.precision,
+        channels_last=arguments.channels_last,
+    )  # fmt: skip
+    folder = arguments.output_dir / arguments.model
+    trace = folder / "trace.json.gz"
+    profiled = profile_step(recipe, arguments.num_classes, device, arguments.steps, trace)
+    print(table(profiled))
+    write_json(folder / "profile.json", profiled)
+    print(f"{folder / 'profile.json'}\n{trace}")
+    save_figure(roofline(profiled), folder / "roofline.png")
+
+
+def table(profiled: dict[str, Any]) -> str:
+    """The layers in lines, and what the whole step comes to."""
+    lines = [
+        f"{'layer':<20}{'forward ms':>11}{'backward ms':>12}{'share':>8}{'GFLOP/s':>9}{'of peak':>8}{'kept MiB':>10}"
+    ]
+    explained = 0.0
+    for layer in profiled["layers"]:
+        milliseconds = layer["forward_ms"] + layer["backward_ms"]
+        explained += milliseconds
+        rate = 1000 * layer["flops"] / milliseconds if milliseconds else 0.0
+        lines.append(
+            f"{layer['name']:<20}{layer['forward_ms']:>11.2f}{layer['backward_ms']:>12.2f}"
+            f"{milliseconds / profiled['step_ms']:>8.1%}{rate / 1e9:>9.1f}{rate / profiled['flops_per_second']:>8.0%}"
+            f"{layer['kept_bytes'] / 2**20:>10.1f}"
+        )
+    flops = sum(layer["flops"] for layer in profiled["layers"])
+    rate = 1000 * flops / profiled["step_ms"]
+    kept = sum(layer["kept_bytes"] for layer in profiled["layers"]) / 2**20
+    lines.append(
+        f"step: {profiled['step_ms']:.1f} ms, of which the layers explain {explained / profiled['step_ms']:.0%}; "
+        f"{1000 * profiled['batch_size'] / profiled['step_ms']:,.1f} images/s; {rate / 1e9:,.1f} GFLOP/s, "
+        f"{rate / profiled['flops_per_second']:.0%} of a matrix product's; {kept:,.0f} MiB kept for the backward pass"
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(main)
