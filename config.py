@@ -37,6 +37,9 @@ STOCK = Recipe(
     augment="basic",
 )
 
+# Its weights as trained on ImageNet, which expect pixels normalised as there.
+IMAGENET = replace(STOCK, pretrained="imagenet", normalize="imagenet")
+
 # A linear classifier of the pixels.
 SVM = Recipe(
     model="svm",
@@ -117,13 +120,13 @@ RECIPES: dict[str, Recipe] = {
         augment="basic",
     ),
     "resnet18_stock": STOCK,
-    "resnet18_imagenet_64": replace(STOCK, pretrained="imagenet"),
+    "resnet18_imagenet_64": IMAGENET,
     # The images grow on the device, by bicubic interpolation.
-    "resnet18_imagenet_224": replace(STOCK, pretrained="imagenet", image_size=224),
+    "resnet18_imagenet_224": replace(IMAGENET, image_size=224),
     # The second command of a pair; the first is python src/train.py --recipe resnet18_imagenet_224
-    "resnet18_224_to_64": replace(STOCK, pretrained="results/resnet18_imagenet_224/best_model.pth"),
+    "resnet18_224_to_64": replace(IMAGENET, pretrained="results/resnet18_imagenet_224/best_model.pth"),
     "resnet18_224_to_64_stem": replace(
-        STOCK,
+        IMAGENET,
         pretrained="results/resnet18_imagenet_224/best_model.pth",
         model_options={"stem": "3x3", "max_pool": False},
     ),
@@ -131,7 +134,7 @@ RECIPES: dict[str, Recipe] = {
     "alexnet_scratch": ALEXNET,
     # Fine-tuned at the size that it was trained at on ImageNet.
     "alexnet_imagenet": replace(
-        ALEXNET, pretrained="imagenet", model_options={"stem": "11x11"}, image_size=224, epochs=15
+        ALEXNET, pretrained="imagenet", normalize="imagenet", model_options={"stem": "11x11"}, image_size=224, epochs=15
     ),
     # The shortest time to a good accuracy: benchmarks/time_to_accuracy.py
     "speedrun": Recipe(
