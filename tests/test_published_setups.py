@@ -29,7 +29,9 @@ TINY = {
 def tiny(recipe: Recipe) -> Recipe:
     smallest = 64 if recipe.model_options.get("stem") == "11x11" else 32
     pieces = min(recipe.accumulate_steps, 2)
-    return dataclasses.replace(recipe, **TINY, image_size=smallest, accumulate_steps=pieces)
+    scheduler = recipe.scheduler.replace("onecycle", "cosine")  # one epoch has no room for a warmup, nor for two sizes
+    changes = TINY | {"image_size": smallest, "accumulate_steps": pieces, "scheduler": scheduler}
+    return dataclasses.replace(recipe, **changes, image_size_schedule="")
 
 
 def lay_starting_weights(recipe: Recipe, data_dir) -> None:
