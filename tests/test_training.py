@@ -381,6 +381,7 @@ def test_a_step_of_every_network_needs_no_float64(demo_data, model):
         images_per_class=10,
         batch_size=4,
         image_size=32,
+        image_size_schedule="",
         ema_decay=0.9,
         precision="fp32",
     )
