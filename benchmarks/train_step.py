@@ -6,7 +6,7 @@
 - plain: fp32, PIL images through torchvision's transforms, loss and accuracy read in every step
 
 All train the same network with the same optimizer. They run in turn, several rounds, and the best round of each counts.
-Precision and layout are what --precision auto finds.
+Precision and layout are what --precision auto finds, unless they are given.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import geometric_mean
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -35,7 +35,7 @@ from tinybench.runtime import distributed
 from tinybench.runtime.device import describe_environment, memory_format, pick_device
 from tinybench.runtime.files import write_json
 from tinybench.runtime.signals import StopSignals
-from tinybench.training.numerics import describe, fastest, probe
+from tinybench.training.numerics import choose_numerics, describe
 from tinybench.training.setup import build_state
 from tinybench.training.step_time import step_seconds
 from tinybench.training.trainer import run_epochs
@@ -56,6 +56,8 @@ class Arguments:
     """Rounds of each; the best one counts."""
     workers: int = 2
     """Worker processes of the others' loaders."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    channels_last: bool = False
     device: Device = "auto"
     output: Path | None = None
     """Write the table as JSON too."""
@@ -81,6 +83,8 @@ def loop_rate(recipe: Recipe, images: ImageSet, device: torch.device) -> float:
     with tempfile.TemporaryDirectory() as folder, StopSignals() as stop, contextlib.redirect_stdout(io.StringIO()):
         options = RunOptions(run_name="benchmark", results_dir=Path(folder))
         state = build_state(recipe, images, images, device)
+        if recipe.compile:
+            state.model.compile()
         state.replica = distributed.replicate(state.model)
         val_images = images.select(slice(distributed.world_size())).to(device)
         run_epochs(recipe, options, state, images.to(device), val_images, stop)
@@ -91,13 +95,16 @@ def measure(name: str, arguments: Arguments, device: torch.device) -> dict[str, 
     # No moving average and no clipping: the bare step has neither.
     recipe = dataclasses.replace(
         get_recipe(MODELS[name].recipe), batch_size=arguments.batch_size, epochs=2, warmup_epochs=0, save_every=0,
-        ema_decay=0.0, clip_grad_norm=0.0,
+        ema_decay=0.0, clip_grad_norm=0.0, precision=arguments.precision, channels_last=arguments.channels_last,
     )  # fmt: skip
-    recipe, _ = fastest(probe(recipe, FULL_SIZE, NUM_CLASSES, device))
+    recipe = choose_numerics(recipe, FULL_SIZE // recipe.epochs, NUM_CLASSES, device)
     images, batch, steps = random_images(arguments.batch_size * arguments.steps), arguments.batch_size, arguments.steps
 
     def network() -> torch.nn.Module:
-        return build_state(recipe, images, images, device).model.train()
+        model = build_state(recipe, images, images, device).model.train()
+        if recipe.compile:
+            model.compile()
+        return model
 
     loader = torchvision_loader(images.images, images.labels, "standard", batch, arguments.workers)
     ways: dict[str, Callable[[], float]] = {
