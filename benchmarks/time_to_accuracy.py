@@ -32,12 +32,12 @@ from tinybench.training.trainer import run_epochs
 
 @dataclass
 class Arguments:
-    target: float
-    """Validation accuracy in percent."""
+    target: float | None = None
+    """Validation accuracy in percent (default: what every seed of the last recipe reaches)."""
     recipes: tuple[str, ...] = ("speedrun", "resnet")
     """Entries of config.py."""
     epochs: tuple[int, ...] = ()
-    """Epochs of each recipe, in their order (default: as config.py says)."""
+    """Epochs of each recipe, in their order, with the warmup in proportion (default: as config.py says)."""
     seeds: int = 3
     """How many, counted from 0."""
     dataset: str = Recipe.dataset
@@ -48,8 +48,18 @@ class Arguments:
     data_dir: Path = RunOptions.data_dir
     device: Device = "auto"
     output: Path | None = None
-    """Write the table as JSON too."""
+    """Write all curves as JSON, after every run."""
     debug: bool = False
+
+
+def recipe_of(name: str, epochs: int, arguments: Arguments) -> Recipe:
+    """The recipe in so many epochs (0: its own number) on the images asked for."""
+    recipe = get_recipe(name)
+    epochs = epochs or recipe.epochs
+    return dataclasses.replace(
+        recipe, epochs=epochs, warmup_epochs=round(recipe.warmup_epochs * epochs / recipe.epochs), save_every=0,
+        dataset=arguments.dataset, classes=arguments.classes, images_per_class=arguments.images_per_class,
+    )  # fmt: skip
 
 
 def train(recipe: Recipe, arguments: Arguments) -> History:
@@ -66,31 +76,23 @@ def train(recipe: Recipe, arguments: Arguments) -> History:
     return state.history
 
 
-def seconds_to(target: float, history: History, images: int) -> float | None:
-    """Seconds of training up to the end of the first epoch with that validation accuracy; None if there is none."""
-    epochs = history.epochs
-    seconds = itertools.accumulate(images / rate for rate in epochs["images_per_second"])
+def curve(history: History) -> dict[str, Any]:
+    """The seed, and after each epoch the seconds of training and the validation accuracy."""
+    about, epochs = history.about, history.epochs
+    batch_size = about["config"]["batch_size"]
+    images = about["dataset"]["train_images"] // batch_size * batch_size
     accuracies = zip(*(epochs[name] for name in ("val_acc", "ema_val_acc") if name in epochs), strict=True)
-    return next((spent for spent, reached in zip(seconds, accuracies, strict=True) if max(reached) >= target), None)
+    return {
+        "seed": about["config"]["seed"],
+        "seconds": list(itertools.accumulate(images / rate for rate in epochs["images_per_second"])),
+        "val_acc": [max(values) for values in accuracies],
+    }
 
 
-def measure(name: str, epochs: int, arguments: Arguments) -> dict[str, Any]:
-    recipe = dataclasses.replace(
-        get_recipe(name), dataset=arguments.dataset, classes=arguments.classes,
-        images_per_class=arguments.images_per_class, save_every=0,
-    )  # fmt: skip
-    recipe = dataclasses.replace(recipe, epochs=epochs or recipe.epochs)
-    runs = []
-    for seed in range(arguments.seeds):
-        history = train(dataclasses.replace(recipe, seed=seed), arguments)
-        batches = history.about["dataset"]["train_images"] // recipe.batch_size * recipe.batch_size
-        seconds = seconds_to(arguments.target, history, batches)
-        _, best, _ = history.best()
-        runs.append({"seed": seed, "seconds": seconds, "best_val_acc": best, "config": history.about["config"]})
-        took = "not reached" if seconds is None else f"{seconds:.1f} s"
-        print(f"{name:<14}{recipe.epochs:>3} epochs, seed {seed}: {took}, best {best:.2f} %", flush=True)
-    times = [run["seconds"] for run in runs]
-    return {"recipe": name, "median_seconds": None if None in times else median(times), "runs": runs}
+def seconds_to(target: float, run: dict[str, Any]) -> float:
+    """Seconds of training up to the end of the first epoch with that validation accuracy; infinite if there is none."""
+    points = zip(run["seconds"], run["val_acc"], strict=True)
+    return next((seconds for seconds, accuracy in points if accuracy >= target), float("inf"))
 
 
 def main() -> None:
@@ -98,15 +100,33 @@ def main() -> None:
     if arguments.epochs and len(arguments.epochs) != len(arguments.recipes):
         raise UsageError(f"epochs {arguments.epochs} must be as many as recipes {', '.join(arguments.recipes)}")
     epochs = arguments.epochs or (0,) * len(arguments.recipes)
-    rows = [measure(name, count, arguments) for name, count in zip(arguments.recipes, epochs, strict=True)]
-    first, *others = rows
-    for row in others:
-        if first["median_seconds"] and row["median_seconds"]:
-            ratio = row["median_seconds"] / first["median_seconds"]
-            print(f"to {arguments.target} %: {first['recipe']} is {ratio:.1f} x as fast as {row['recipe']}")
+    recipes = {name: recipe_of(name, count, arguments) for name, count in zip(arguments.recipes, epochs, strict=True)}
+    table: dict[str, Any] = {"environment": describe_environment(pick_device(arguments.device)), "recipes": {}}
+    for name, recipe in recipes.items():
+        runs: list[dict[str, Any]] = []
+        for seed in range(arguments.seeds):
+            history = train(dataclasses.replace(recipe, seed=seed), arguments)
+            runs.append(run := curve(history))
+            table["recipes"][name] = {"config": history.about["config"], "runs": runs}
+            best, took = max(run["val_acc"]), run["seconds"][-1]
+            print(f"{name}, seed {seed}: {best:.2f} % in {recipe.epochs} epochs, {took:.1f} s", flush=True)
+            if arguments.output:
+                write_json(arguments.output, table)
+
+    runs_of = {name: table["recipes"][name]["runs"] for name in recipes}
+    target = arguments.target
+    if target is None:
+        target = min(max(run["val_acc"]) for run in runs_of[arguments.recipes[-1]])
+    print(f"seconds to {target:.2f} %")
+    medians = {}
+    for name, runs in runs_of.items():
+        seconds = [seconds_to(target, run) for run in runs]
+        medians[name] = median(seconds)
+        each = ", ".join(f"{value:.1f}" for value in seconds)
+        ratio = medians[name] / medians[arguments.recipes[0]]
+        print(f"{name:<14} {each}; median {medians[name]:.1f}, {ratio:.1f} times the first")
     if arguments.output:
-        environment = describe_environment(pick_device(arguments.device))
-        write_json(arguments.output, {"environment": environment, "target": arguments.target, "recipes": rows})
+        write_json(arguments.output, {"target": target, **table})
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ images in a random order and shuffles the images within a window of many blocks:
   128 of its images hold 91 on average, where a shuffle of the whole set gives 95.
 
 The window in use and the next one, which a thread reads meanwhile, are in memory: 192 MiB. Each image also takes 24
-bytes for its label, its row in the file and its place in the epoch's order.
+bytes for its label, its row in the file and its place in the epoch's order; at the end of an epoch 32.
 """
 
 from __future__ import annotations
 
+import functools
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -62,10 +63,15 @@ class StreamedSet(ImageSet):
         Raises:
             UserError: the file cannot be read, or has become shorter.
         """
-        assert self.file is not None  # see `of`
         rows = self.rows[which]
-        size = self.images[0].nbytes
         pixels = torch.empty((len(rows), *self.images.shape[1:]), dtype=torch.uint8)
+        self.read(rows, pixels)
+        return pixels
+
+    def read(self, rows: Tensor, pixels: Tensor) -> None:
+        """Read those rows of the file into `pixels`: uint8 (n, 3, H, W), on the CPU and contiguous; see `pixels`."""
+        assert self.file is not None  # see `of`
+        size = self.images[0].nbytes
         buffer = pixels.numpy().reshape(-1).data
         begins = torch.cat((torch.zeros(1, dtype=torch.int64), torch.nonzero(rows.diff() != 1).flatten() + 1))
         ends = [*begins[1:].tolist(), len(rows)]  # of runs of neighbours
@@ -77,7 +83,6 @@ class StreamedSet(ImageSet):
                         raise UserError(f"{self.file} is shorter than it was when the run started")
         except OSError as error:
             raise UserError(f"cannot read {self.file}: {error.strerror}") from error
-        return pixels
 
     def select(self, indices: Tensor | slice) -> StreamedSet:
         """The images at `indices`; nothing of them is read."""
@@ -102,21 +107,20 @@ class WindowReader:
         self.seed = seed
         self.block = max(1, BLOCK_BYTES // images.images[0].nbytes)  # images
         self.window = max(1, WINDOW_BLOCKS * self.block // batch) * batch  # images, for a whole number of steps
-        self._order = (-1, torch.empty(0))
+        self.order = functools.lru_cache(maxsize=2)(self._order)  # of this epoch and, at its end, of the next
         self._thread = ThreadPoolExecutor(max_workers=1)
-        self._windows: dict[tuple[int, int], Future[tuple[Tensor, Tensor]]] = {}
+        self._windows: dict[int, Future[tuple[Tensor, Tensor]]] = {}  # counted over all epochs
+        # Memory that is used again need not be mapped and cleared again, a third of the reader's work.
+        self._buffers = [torch.empty((self.window, *images.images.shape[1:]), dtype=torch.uint8) for _ in range(2)]
 
-    def order(self, epoch: int) -> Tensor:
+    def _order(self, epoch: int) -> Tensor:
         """The order of the images in that epoch: int64 (N,) on the CPU."""
-        if self._order[0] != epoch:
-            generator = torch_generator("cpu", self.seed, Purpose.SHUFFLE, epoch)
-            count = len(self.images)
-            starts = torch.randperm(-(-count // self.block), generator=generator) * self.block
-            order = (starts[:, None] + torch.arange(self.block)).flatten()
-            windows = order[order < count].split(self.window)  # the last block may be shorter
-            shuffled = [window[torch.randperm(len(window), generator=generator)] for window in windows]
-            self._order = (epoch, torch.cat(shuffled))
-        return self._order[1]
+        generator = torch_generator("cpu", self.seed, Purpose.SHUFFLE, epoch)
+        count = len(self.images)
+        starts = torch.randperm(-(-count // self.block), generator=generator) * self.block
+        order = (starts[:, None] + torch.arange(self.block)).flatten()
+        windows = order[order < count].split(self.window)  # the last block may be shorter
+        return torch.cat([window[torch.randperm(len(window), generator=generator)] for window in windows])
 
     def pixels(self, epoch: int, step: int, indices: Tensor) -> Tensor:
         """The images at `indices`, which are some of that step's: uint8 (n, 3, H, W) on the CPU.
@@ -124,19 +128,21 @@ class WindowReader:
         Raises:
             UserError: the file cannot be read.
         """
-        order = self.order(epoch)
-        number = step * self.batch // self.window
-        wanted = [(epoch, n) for n in (number, number + 1) if n * self.window < len(order)]
+        windows = max(1, -(-(len(self.images) // self.batch * self.batch) // self.window))  # that an epoch uses
+        current = epoch * windows + step * self.batch // self.window
         # First let go of the former window, then read the next one in its place.
-        self._windows = {key: self._windows[key] for key in wanted if key in self._windows}
-        for key in wanted:
-            if key not in self._windows:
-                start = key[1] * self.window
-                self._windows[key] = self._thread.submit(self._read, order[start : start + self.window])
-        members, pixels = self._windows[epoch, number].result()
+        wanted = (current, current + 1)
+        self._windows = {number: self._windows[number] for number in wanted if number in self._windows}
+        for number in wanted:
+            if number not in self._windows:
+                its_epoch, place = divmod(number, windows)
+                members = self.order(its_epoch)[place * self.window : (place + 1) * self.window]
+                self._windows[number] = self._thread.submit(self._read, members, self._buffers[number % 2])
+        members, pixels = self._windows[current].result()
         return pixels[torch.searchsorted(members, indices)]
 
-    def _read(self, members: Tensor) -> tuple[Tensor, Tensor]:
-        """The members of a window in ascending order, and their images."""
-        members = members.sort().values
-        return members, self.images.pixels(members)
+    def _read(self, members: Tensor, buffer: Tensor) -> tuple[Tensor, Tensor]:
+        """The members of a window in ascending order, and their images in the buffer."""
+        members, pixels = members.sort().values, buffer[: len(members)]
+        self.images.read(self.images.rows[members], pixels)
+        return members, pixels

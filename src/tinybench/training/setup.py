@@ -106,11 +106,14 @@ def build_state(
         },
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
+    ema = Ema(model, recipe.ema_decay) if recipe.ema_decay > 0 else None
+    if recipe.compile:
+        model.compile()  # after the copy for the average, which answers too seldom to be worth it
     return TrainingState(
         model=model,
         optimizer=build_optimizer(model, recipe),
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16"),
-        ema=Ema(model, recipe.ema_decay) if recipe.ema_decay > 0 else None,
+        ema=ema,
         teacher=Teacher(recipe, train_images).to(device) if recipe.teacher else None,
         history=History(about),
         sums=torch.zeros(2, device=device),

@@ -77,8 +77,6 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
     state = build_state(recipe, train_images, val_images, device, resumed=resume is not None)
     if checkpoint:
         state.restore(checkpoint)
-    if recipe.compile:
-        state.model.compile()
     distributed.require_same((len(state.history), state.step))
     folder = own_folder(options, resume, overwrite) if distributed.is_main() else nullcontext()
     with folder, StopSignals() as stop:
