@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import io
 import itertools
+import math
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -37,9 +38,9 @@ class Arguments:
     recipes: tuple[str, ...] = ("speedrun", "resnet")
     """Entries of config.py."""
     epochs: tuple[int, ...] = ()
-    """Epochs of each recipe, in their order, with the warmup in proportion (default: as config.py says)."""
-    seeds: int = 3
-    """How many, counted from 0."""
+    """Epochs of each recipe, in their order, with the warmup in proportion, rounded up (default: as config.py says)."""
+    seeds: tuple[int, ...] = (3,)
+    """How many, counted from 0, of all or of each recipe."""
     dataset: str = Recipe.dataset
     classes: int = 0
     """Only the first so many classes (0: all)."""
@@ -57,7 +58,7 @@ def recipe_of(name: str, epochs: int, arguments: Arguments) -> Recipe:
     recipe = get_recipe(name)
     epochs = epochs or recipe.epochs
     return dataclasses.replace(
-        recipe, epochs=epochs, warmup_epochs=round(recipe.warmup_epochs * epochs / recipe.epochs), save_every=0,
+        recipe, epochs=epochs, warmup_epochs=math.ceil(recipe.warmup_epochs * epochs / recipe.epochs), save_every=0,
         dataset=arguments.dataset, classes=arguments.classes, images_per_class=arguments.images_per_class,
     )  # fmt: skip
 
@@ -97,14 +98,17 @@ def seconds_to(target: float, run: dict[str, Any]) -> float:
 
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
-    if arguments.epochs and len(arguments.epochs) != len(arguments.recipes):
-        raise UsageError(f"epochs {arguments.epochs} must be as many as recipes {', '.join(arguments.recipes)}")
-    epochs = arguments.epochs or (0,) * len(arguments.recipes)
-    recipes = {name: recipe_of(name, count, arguments) for name, count in zip(arguments.recipes, epochs, strict=True)}
+    names = arguments.recipes
+    epochs = arguments.epochs or (0,) * len(names)
+    seeds = arguments.seeds * len(names) if len(arguments.seeds) == 1 else arguments.seeds
+    for given, values in (("epochs", epochs), ("seeds", seeds)):
+        if len(values) != len(names):
+            raise UsageError(f"{given} {values} must be as many as recipes {', '.join(names)}")
+    recipes = {name: recipe_of(name, count, arguments) for name, count in zip(names, epochs, strict=True)}
     table: dict[str, Any] = {"environment": describe_environment(pick_device(arguments.device)), "recipes": {}}
-    for name, recipe in recipes.items():
+    for (name, recipe), count in zip(recipes.items(), seeds, strict=True):
         runs: list[dict[str, Any]] = []
-        for seed in range(arguments.seeds):
+        for seed in range(count):
             history = train(dataclasses.replace(recipe, seed=seed), arguments)
             runs.append(run := curve(history))
             table["recipes"][name] = {"config": history.about["config"], "runs": runs}
@@ -116,14 +120,14 @@ def main() -> None:
     runs_of = {name: table["recipes"][name]["runs"] for name in recipes}
     target = arguments.target
     if target is None:
-        target = min(max(run["val_acc"]) for run in runs_of[arguments.recipes[-1]])
+        target = min(max(run["val_acc"]) for run in runs_of[names[-1]])
     print(f"seconds to {target:.2f} %")
     medians = {}
     for name, runs in runs_of.items():
         seconds = [seconds_to(target, run) for run in runs]
         medians[name] = median(seconds)
         each = ", ".join(f"{value:.1f}" for value in seconds)
-        ratio = medians[name] / medians[arguments.recipes[0]]
+        ratio = medians[name] / medians[names[0]]
         print(f"{name:<14} {each}; median {medians[name]:.1f}, {ratio:.1f} times the first")
     if arguments.output:
         write_json(arguments.output, {"target": target, **table})
