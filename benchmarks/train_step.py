@@ -83,8 +83,6 @@ def loop_rate(recipe: Recipe, images: ImageSet, device: torch.device) -> float:
     with tempfile.TemporaryDirectory() as folder, StopSignals() as stop, contextlib.redirect_stdout(io.StringIO()):
         options = RunOptions(run_name="benchmark", results_dir=Path(folder))
         state = build_state(recipe, images, images, device)
-        if recipe.compile:
-            state.model.compile()
         state.replica = distributed.replicate(state.model)
         val_images = images.select(slice(distributed.world_size())).to(device)
         run_epochs(recipe, options, state, images.to(device), val_images, stop)
@@ -101,10 +99,7 @@ def measure(name: str, arguments: Arguments, device: torch.device) -> dict[str, 
     images, batch, steps = random_images(arguments.batch_size * arguments.steps), arguments.batch_size, arguments.steps
 
     def network() -> torch.nn.Module:
-        model = build_state(recipe, images, images, device).model.train()
-        if recipe.compile:
-            model.compile()
-        return model
+        return build_state(recipe, images, images, device).model.train()
 
     loader = torchvision_loader(images.images, images.labels, "standard", batch, arguments.workers)
     ways: dict[str, Callable[[], float]] = {

@@ -10,7 +10,8 @@ Dense layers are memory's worst case: every one concatenates, and backward needs
 """
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -32,41 +33,54 @@ class DenseLayer(nn.Module):
         self.memory_efficient = memory_efficient
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        if not (self.memory_efficient and self.training):
-            return [*features, self.grow(*features)]
-
-        def contexts() -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
-            return contextlib.nullcontext(), self.without_statistics()
-
-        return [*features, checkpoint(self.grow, *features, use_reentrant=False, context_fn=contexts)]
+        grow = recomputed(self, self.grow) if self.memory_efficient and self.training else self.grow
+        return [*features, grow(*features)]
 
     def grow(self, *features: Tensor) -> Tensor:
         out = self.conv1(self.relu(self.norm1(torch.cat(features, dim=1))))
         return self.conv2(self.relu(self.norm2(out)))
 
-    @contextlib.contextmanager
-    def without_statistics(self) -> Iterator[None]:
-        """A second forward pass, which must not count for the running statistics again."""
-        norms = (self.norm1, self.norm2)
-        momenta, counts = [norm.momentum for norm in norms], [norm.num_batches_tracked for norm in norms]
-        for norm in norms:
-            norm.momentum, norm.num_batches_tracked = 0.0, None
-        try:
-            yield
-        finally:  # checkpoint() leaves by an exception as soon as it has all that it needs
-            for norm, momentum, count in zip(norms, momenta, counts, strict=True):
-                norm.momentum, norm.num_batches_tracked = momentum, count
 
-
-class Transition(nn.Sequential):
+class Transition(nn.Module):
     """Halves the channels and the resolution, and starts a new list of feature maps."""
 
-    def __init__(self, in_channels: int) -> None:
-        conv = nn.Conv2d(in_channels, in_channels // 2, 1, bias=False)
-        super().__init__(nn.BatchNorm2d(in_channels), nn.ReLU(inplace=True), conv, nn.AvgPool2d(2))
+    def __init__(self, in_channels: int, memory_efficient: bool) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(in_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv = nn.Conv2d(in_channels, in_channels // 2, 1, bias=False)
+        self.pool = nn.AvgPool2d(2)
+        self.memory_efficient = memory_efficient
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        return [super().forward(torch.cat(features, dim=1))]
+        halve = recomputed(self, self.halve) if self.memory_efficient and self.training else self.halve
+        return [halve(*features)]
+
+    def halve(self, *features: Tensor) -> Tensor:
+        return self.pool(self.conv(self.relu(self.norm(torch.cat(features, dim=1)))))
+
+
+def recomputed(module: nn.Module, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function, a part of the module's forward pass, called a second time in the backward pass to keep nothing."""
+
+    def contexts() -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
+        return contextlib.nullcontext(), without_statistics(module)
+
+    return functools.partial(checkpoint, function, use_reentrant=False, context_fn=contexts)
+
+
+@contextlib.contextmanager
+def without_statistics(module: nn.Module) -> Iterator[None]:
+    """A second forward pass, which must not count for the running statistics again."""
+    norms = [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm)]
+    momenta, counts = [norm.momentum for norm in norms], [norm.num_batches_tracked for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:  # checkpoint() leaves by an exception as soon as it has all that it needs
+        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 class DenseNet(nn.Module):
@@ -87,7 +101,7 @@ class DenseNet(nn.Module):
         layers: list[nn.Module] = []
         for block, depth in enumerate(BLOCKS):
             if block > 0:
-                layers.append(Transition(channels))
+                layers.append(Transition(channels, memory_efficient))
                 channels //= 2
             for _ in range(depth):
                 layers.append(DenseLayer(channels, growth_rate, memory_efficient))
