@@ -14,7 +14,13 @@ from tinybench.errors import UserError
 from tinybench.evaluation.infer import Classifier
 from tinybench.models import build_model
 from tinybench.recipe import Recipe
-from tinybench.training.checkpoint import network_checkpoint, network_options, write_checkpoint
+from tinybench.training.checkpoint import (
+    halved,
+    load_network,
+    network_checkpoint,
+    network_options,
+    write_checkpoint,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -92,3 +98,31 @@ def test_what_predicting_imports_is_light():
         [sys.executable, "-c", code], cwd=REPOSITORY / "src", capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_halved_network_answers_the_same(classifier):
+    half = halved(classifier.checkpoint)
+    shared = load_network(half)
+    images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(shared(images), classifier.model(images), rtol=0, atol=0.01)
+    assert all(parameter.dtype == torch.float32 for parameter in shared.parameters())
+
+
+def test_weights_too_large_for_half_precision_are_refused(classifier):
+    weights = classifier.checkpoint["state_dict"]
+    large = {**weights, "head.weight": torch.full_like(weights["head.weight"], 1e5)}
+    with pytest.raises(UserError, match=r"head\.weight holds weights that are too large"):
+        halved({**classifier.checkpoint, "state_dict": large})
+
+
+def test_export_writes_half_the_bytes_and_never_over_a_file(classifier, tmp_path):
+    path, run = tmp_path / "shared" / "network.pth", classifier.path.parent
+    command = [sys.executable, "src/export.py", "--model", run.name, "--results_dir", run.parent, "--output", path]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert path.stat().st_size < 0.7 * classifier.path.stat().st_size
+    assert "in half precision" in done.stdout
+    again = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert again.returncode == 2
+    assert "is there already" in again.stderr

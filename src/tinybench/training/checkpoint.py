@@ -80,6 +80,21 @@ def write_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
             raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
+def halved(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The network of a checkpoint, its matrices and kernels in float16; `load_network` makes float32 of them again.
+
+    Norms stay as they are: they are few, and the variances in them may be too large for float16.
+
+    Raises:
+        UserError: a weight is too large for float16.
+    """
+    weights = {name: w.half() if w.ndim > 1 else w for name, w in checkpoint["state_dict"].items()}
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            raise UserError(f"{name} holds weights that are too large for half precision, or not finite")
+    return {**{key: checkpoint[key] for key in ("format", *sorted(KEYS))}, "state_dict": weights}
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU.
 

@@ -1,0 +1,40 @@
+"""Write a trained network in half precision, to share: `python src/export.py --model RUN --output FILE`.
+
+Half the size of best_model.pth. Every command takes such a file as --checkpoint, or as the best_model.pth of a run.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinybench import cli
+from tinybench.errors import UsageError
+from tinybench.evaluation.infer import find_checkpoint
+from tinybench.training.checkpoint import halved, read_checkpoint, write_checkpoint
+
+
+@dataclass(kw_only=True)
+class Arguments:
+    output: Path
+    """File to write."""
+    model: str = ""
+    """Run under results_dir (default: the one with the best validation accuracy)."""
+    results_dir: Path = Path("results")
+    """Where the folders of the runs are."""
+    debug: bool = False
+    """Show the whole traceback of an error."""
+
+
+def main() -> None:
+    arguments = cli.parse(Arguments, __doc__)
+    source = find_checkpoint(arguments.results_dir, arguments.model)
+    if arguments.output.exists():
+        raise UsageError(f"{arguments.output} is there already; choose another --output")
+    checkpoint = halved(read_checkpoint(source))
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    write_checkpoint(arguments.output, checkpoint)
+    size = arguments.output.stat().st_size / 1e6
+    print(f"{arguments.output}: {checkpoint['model']} of {source} in half precision, {size:.1f} MB")
+
+
+if __name__ == "__main__":
+    cli.run(main)
