@@ -2,6 +2,7 @@
 
 The clock runs from the images in memory on, and only while training: validation stands outside, and so does a warm-up
 on random numbers, in which kernels are chosen or compiled. The better of the network and of its moving average counts.
+Ctrl-C ends the race with the runs that are done, as soon as there is one of every recipe.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ from tinybench.training.history import History
 from tinybench.training.numerics import choose_numerics
 from tinybench.training.setup import build_state, load_images
 from tinybench.training.step_time import step_seconds
-from tinybench.training.trainer import run_epochs
+from tinybench.training.trainer import Stopped, run_epochs
 
 
 @dataclass
@@ -109,7 +110,12 @@ def main() -> None:
     for (name, recipe), count in zip(recipes.items(), seeds, strict=True):
         runs: list[dict[str, Any]] = []
         for seed in range(count):
-            history = train(dataclasses.replace(recipe, seed=seed), arguments)
+            try:
+                history = train(dataclasses.replace(recipe, seed=seed), arguments)
+            except Stopped:
+                if len(table["recipes"]) < len(recipes):
+                    raise
+                break  # with what there is of every recipe
             runs.append(run := curve(history))
             table["recipes"][name] = {"config": history.about["config"], "runs": runs}
             best, took = max(run["val_acc"]), run["seconds"][-1]
@@ -117,7 +123,7 @@ def main() -> None:
             if arguments.output:
                 write_json(arguments.output, table)
 
-    runs_of = {name: table["recipes"][name]["runs"] for name in recipes}
+    runs_of = {name: table["recipes"][name]["runs"] for name in names}
     target = arguments.target
     if target is None:
         target = min(max(run["val_acc"]) for run in runs_of[names[-1]])
