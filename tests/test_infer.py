@@ -1,5 +1,6 @@
 """Predicting: image files as cameras, scanners and the web make them."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -126,3 +127,12 @@ def test_export_writes_half_the_bytes_and_never_over_a_file(classifier, tmp_path
     again = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert again.returncode == 2
     assert "is there already" in again.stderr
+
+
+def test_the_network_that_comes_with_the_repository_answers(photo, tmp_path):
+    photo.save(image := tmp_path / "x.png")
+    command = [sys.executable, "src/infer.py", "--model", "pretrained/speednet", "--image", image, "--json"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    (answer,) = json.loads(done.stdout)["images"]
+    assert len(answer["guesses"]) == 5
+    assert (REPOSITORY / "results/pretrained/speednet/best_model.pth").stat().st_size < 10e6
