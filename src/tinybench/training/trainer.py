@@ -48,6 +48,7 @@ from tinybench.training.state import TrainingState
 from tinybench.training.tensorboard import open_tensorboard
 
 REFRESH_SECONDS = 0.5  # how often the bar reads the sums, and looks whether they are finite
+VALIDATION_BATCH = 4  # training batches of a GPU in one of validation, which keeps nothing for a backward pass
 
 
 class Stopped(UserError):
@@ -220,12 +221,16 @@ def add_gradients(recipe: Recipe, state: TrainingState, piece: Batch, share: flo
 def validate(model: nn.Module, images: ImageSet, recipe: Recipe) -> dict[str, float]:
     """Plain cross entropy and accuracies (percent) on the validation images, each of which one process looks at."""
     distributed.share_buffers(model)
+    device = images.labels.device
+    batch_size = recipe.batch_size // distributed.world_size()
+    if device.type != "cpu":
+        batch_size *= VALIDATION_BATCH
     own_logits = predict_logits(
         model,
         images.select(distributed.own_slice(len(images))),
         image_size=recipe.image_size,
-        batch_size=recipe.batch_size // distributed.world_size(),
-        device=images.labels.device,
+        batch_size=batch_size,
+        device=device,
         precision=recipe.precision,
         channels_last=recipe.channels_last,
     )
