@@ -98,14 +98,15 @@ def measure(name: str, arguments: Arguments, device: torch.device) -> dict[str, 
     recipe = choose_numerics(recipe, FULL_SIZE // recipe.epochs, NUM_CLASSES, device)
     images, batch, steps = random_images(arguments.batch_size * arguments.steps), arguments.batch_size, arguments.steps
 
-    def network() -> torch.nn.Module:
+    def network(recipe: Recipe = recipe) -> torch.nn.Module:
         return build_state(recipe, images, images, device).model.train()
 
+    plain = dataclasses.replace(recipe, precision="fp32", channels_last=False, compile=False)
     loader = torchvision_loader(images.images, images.labels, "standard", batch, arguments.workers)
     ways: dict[str, Callable[[], float]] = {
         "bare": lambda: batch / step_seconds(recipe, NUM_CLASSES, device, batch_size=batch, steps=steps),
         "ours": lambda: loop_rate(recipe, images, device),
-        "plain": plain_epoch(network().to(memory_format=torch.contiguous_format), loader, recipe, device),
+        "plain": plain_epoch(network(plain).to(memory_format=torch.contiguous_format), loader, plain, device),
     }
     if timm is not None:
         loader = timm_loader(images.images, images.labels, batch, arguments.workers, device)

@@ -8,6 +8,7 @@ from torch import nn
 
 from tinybench.errors import UsageError
 from tinybench.models import MODELS, build_model, list_models
+from tinybench.models.efficientnet import DepthwiseConv2d
 from tinybench.models.layers import DropPath
 from tinybench.models.vit import Attention, ShiftedPatches
 from tinybench.recipe import load_recipes
@@ -152,6 +153,17 @@ def test_drop_path_keeps_the_expectation_and_drops_whole_images():
     assert torch.equal(out.amin((1, 2)), out.amax((1, 2)))
     assert out.mean().item() == pytest.approx(1, abs=0.02)
     assert torch.equal(DropPath(0.25).eval()(x), x)
+
+
+def test_a_depthwise_convolution_trains_in_fp32_under_autocast():
+    torch.manual_seed(0)
+    conv, images = DepthwiseConv2d(4, kernel=5, stride=2), torch.randn(2, 4, 8, 8).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = conv(images)
+    (gradient,) = torch.autograd.grad(mixed.sum(), conv.weight)
+    exact = conv(images.float())
+    assert torch.equal(mixed, exact.bfloat16())
+    assert torch.equal(gradient, *torch.autograd.grad(exact.sum(), conv.weight))
 
 
 def test_unknown_names_and_options_list_the_known():
