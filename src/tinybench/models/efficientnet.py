@@ -25,8 +25,8 @@ STAGES = (
 class DepthwiseConv2d(nn.Conv2d):
     """One kernel a channel. Trained on a CPU, 5x5 and strided ones compute in fp32 under autocast too.
 
-    There their gradients take four to ten times as long in bf16 as in fp32 (torch 2.15, a processor with AMX); the whole
-    network trains 1.6 times as fast like this.
+    There their gradients take four to ten times as long in bf16 as in fp32 (torch 2.15, a processor with AMX): the
+    whole network trains 1.6 times as fast like this.
     """
 
     def __init__(self, channels: int, kernel: int, stride: int) -> None:
