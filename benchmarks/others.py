@@ -111,7 +111,6 @@ def timm_epoch(
     model: nn.Module, loader: Iterable, recipe: Recipe, num_classes: int, device: torch.device
 ) -> Callable[[], float]:
     """Train as timm's train.py does: mixed precision, channels_last, its Mixup. Gives images/s of an epoch."""
-    model = model.to(memory_format=memory_format(recipe.channels_last))
     optimizer = build_optimizer(model, recipe)
     alpha = recipe.mixup_cutmix_alpha
     mixup = timm.data.Mixup(

@@ -32,7 +32,7 @@ from tinybench.evaluation.measure import measure_inference
 from tinybench.models import MODELS, list_models
 from tinybench.recipe import Device, Recipe, RunOptions, get_recipe
 from tinybench.runtime import distributed
-from tinybench.runtime.device import describe_environment, memory_format, pick_device
+from tinybench.runtime.device import describe_environment, pick_device
 from tinybench.runtime.files import write_json
 from tinybench.runtime.signals import StopSignals
 from tinybench.training.numerics import choose_numerics, describe
@@ -98,7 +98,7 @@ def measure(name: str, arguments: Arguments, device: torch.device) -> dict[str, 
     recipe = choose_numerics(recipe, FULL_SIZE // recipe.epochs, NUM_CLASSES, device)
     images, batch, steps = random_images(arguments.batch_size * arguments.steps), arguments.batch_size, arguments.steps
 
-    def network(recipe: Recipe = recipe) -> torch.nn.Module:
+    def network(recipe: Recipe) -> torch.nn.Module:
         return build_state(recipe, images, images, device).model.train()
 
     plain = dataclasses.replace(recipe, precision="fp32", channels_last=False, compile=False)
@@ -106,11 +106,11 @@ def measure(name: str, arguments: Arguments, device: torch.device) -> dict[str, 
     ways: dict[str, Callable[[], float]] = {
         "bare": lambda: batch / step_seconds(recipe, NUM_CLASSES, device, batch_size=batch, steps=steps),
         "ours": lambda: loop_rate(recipe, images, device),
-        "plain": plain_epoch(network(plain).to(memory_format=torch.contiguous_format), loader, plain, device),
+        "plain": plain_epoch(network(plain), loader, plain, device),
     }
     if timm is not None:
         loader = timm_loader(images.images, images.labels, batch, arguments.workers, device)
-        ways["timm"] = timm_epoch(network(), loader, recipe, NUM_CLASSES, device)
+        ways["timm"] = timm_epoch(network(recipe), loader, recipe, NUM_CLASSES, device)
     for way in ("plain", "timm"):
         if way in ways:
             ways[way]()  # starts the workers of its loader
@@ -118,8 +118,8 @@ def measure(name: str, arguments: Arguments, device: torch.device) -> dict[str, 
         way: max(rates) for way, rates in zip(ways, zip(*rounds(ways, arguments.rounds), strict=True), strict=True)
     }
     inference = measure_inference(
-        network().to(memory_format=memory_format(recipe.channels_last)), image_size=64, batch_size=batch,
-        precision=recipe.precision, channels_last=recipe.channels_last,
+        network(recipe), image_size=64, batch_size=batch, precision=recipe.precision,
+        channels_last=recipe.channels_last,
     )  # fmt: skip
     return {
         "network": name,

@@ -33,12 +33,11 @@ class DepthwiseConv2d(nn.Conv2d):
         super().__init__(channels, channels, kernel, stride, padding=kernel // 2, groups=channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        slow = self.kernel_size != (3, 3) or self.stride != (1, 1)
-        if not slow or x.device.type != "cpu" or not torch.is_grad_enabled() or not torch.is_autocast_enabled("cpu"):
-            return super().forward(x)
-        dtype = torch.get_autocast_dtype("cpu")
-        with torch.autocast("cpu", enabled=False):
-            return super().forward(x.float()).to(dtype)
+        trains_mixed = x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
+        if trains_mixed and (self.kernel_size, self.stride) != ((3, 3), (1, 1)):
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.float()).to(torch.get_autocast_dtype("cpu"))
+        return super().forward(x)
 
 
 class ConvNormAct(nn.Sequential):
