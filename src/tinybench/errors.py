@@ -1,5 +1,8 @@
 """Errors that the user can mend. Each message is one line: what is wrong, with which file or flag, what to do next."""
 
+import shlex
+from pathlib import Path
+
 
 class UserError(Exception):
     """Something failed for a reason the user can act on. Commands print the message and exit with status 1."""
@@ -11,3 +14,8 @@ class UsageError(UserError):
     """An argument or a recipe is wrong. Commands print the message and exit with status 2."""
 
     status = 2
+
+
+def command(script: str, *words: str | Path) -> str:
+    """A command of this project that can be pasted into a shell."""
+    return shlex.join(["python", script, *map(str, words)])
