@@ -111,7 +111,7 @@ class Recipe:
     """Epochs between two drops of the step schedule."""
     step_factor: Annotated[float, Interval(gt=0, lt=1)] = 0.1
     """Factor of each drop of the step schedule."""
-    warmup_epochs: NotNegative = 0
+    warmup_epochs: NotNegative = 0.0
     """Epochs in which the learning rate rises linearly (onecycle: by a cosine) from warmup_start_lr to lr."""
     warmup_start_lr: NotNegative = 1e-6
     """Learning rate of the first warmup step."""

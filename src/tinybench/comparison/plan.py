@@ -79,12 +79,10 @@ class Plan:
         own = dict(self.overrides_for.get(name, {}))
         entry = own.pop("recipe", name)
         changes = self.overrides | own
-        if unknown := sorted(changes.keys() - {spec.name for spec in dataclasses.fields(Recipe)}):
-            raise UsageError(f"a recipe has no field {', '.join(unknown)}")
         if "seed" in changes:
             raise UsageError("a plan counts its seeds itself; state them as seeds")
         try:
-            return dataclasses.replace(get_recipe(entry), **changes)
+            return get_recipe(entry).changed(**changes)
         except UsageError as error:
             raise UsageError(f"{name}: {error}") from error
 

@@ -288,7 +288,7 @@ def _stopped(received: Signals, options: RunOptions, where: str) -> Stopped:
     distributed.wait_for_all()  # the first process to leave ends the others, but one of them has to save
     error = Stopped(
         f"stopped by {received.name} after {where}, saved in {options.folder}; go on with: "
-        f"python src/train.py --run_name {options.run_name}{options.where()} --resume"
+        + options.command("src/train.py", "--run_name", options.run_name, "--resume")
     )
     error.status = 128 + received
     return error
