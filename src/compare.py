@@ -6,7 +6,6 @@ The same command goes on where the last one ended: finished runs are never repea
 
 import dataclasses
 import functools
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,19 +18,12 @@ from tinybench.comparison.plan import Plan, read_plan
 from tinybench.comparison.runner import carry_out, show_plan, status_line
 from tinybench.comparison.status import status_of
 from tinybench.errors import UsageError
-from tinybench.recipe import Device, Recipe
-
-
-class Overrides(Recipe):
-    """Fields of Recipe as they stand on the command line; whether they fit a recipe shows when they are put into it."""
-
-    def __post_init__(self) -> None:
-        pass
+from tinybench.recipe import Device, Draft, Recipe
 
 
 @dataclass(kw_only=True)
 class Arguments:
-    overrides: Overrides = field(default_factory=Overrides)
+    overrides: Draft = field(default_factory=Draft)
     plan: Path | None = None
     """TOML file with name, models, seeds, [overrides] and [overrides_for.RECIPE]; flags go before it."""
     name: str = Plan.name
@@ -90,16 +82,10 @@ def main() -> int:
 def make_plan(arguments: Arguments) -> Plan:
     """The plan of the file, if there is one, with what the flags say."""
     plan = read_plan(arguments.plan) if arguments.plan else Plan()
-    flags = {name: getattr(arguments, name) for name in ("name", "models", "seeds") if is_given(name)}
-    fields = [spec.name for spec in dataclasses.fields(Recipe) if is_given(spec.name)]
+    flags = {name: getattr(arguments, name) for name in cli.stated(["name", "models", "seeds"])}
+    fields = cli.stated([spec.name for spec in dataclasses.fields(Recipe)])
     overrides = plan.overrides | {name: getattr(arguments.overrides, name) for name in fields}
     return dataclasses.replace(plan, **flags, overrides=overrides)
-
-
-def is_given(name: str) -> bool:
-    """Whether a flag stands on the command line, whatever its value."""
-    words = [word.split("=")[0] for word in sys.argv[1:]]
-    return f"--{name}" in words or f"--no_{name}" in words
 
 
 def choose_executor(arguments: Arguments) -> Executor:
@@ -107,7 +93,7 @@ def choose_executor(arguments: Arguments) -> Executor:
         return functools.partial(
             run_on_ray, address=arguments.ray_address, cpus=arguments.cpus_per_run, gpus=arguments.gpus_per_run
         )
-    if given := [name for name in ("ray_address", "cpus_per_run", "gpus_per_run") if is_given(name)]:
+    if given := cli.stated(["ray_address", "cpus_per_run", "gpus_per_run"]):
         raise UsageError(f"--{given[0]} goes with --executor ray")
     return run_here
 

@@ -1,18 +1,21 @@
 """What all commands share: parsing flags into a dataclass, and errors as one line."""
 
 import contextlib
+import dataclasses
+import difflib
 import errno
+import io
 import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_origin
 
 import tyro
 
-from tinybench.errors import UserError
+from tinybench.errors import UsageError, UserError, printable
 
 Arguments = TypeVar("Arguments")
 
@@ -23,16 +26,61 @@ SILENT_SECONDS = 5
 
 
 def parse(arguments: type[Arguments], description: str | None, **options: Any) -> Arguments:
-    """Parse sys.argv into the dataclass `arguments`; each field is a flag that keeps its underscores."""
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(sys.stderr if REPORTS else nowhere):
-        return tyro.cli(
-            arguments,
-            description=description,
-            use_underscores=True,
-            config=(tyro.conf.OmitArgPrefixes,),
-            registry=_registry(),
-            **options,
-        )
+    """Parse sys.argv into the dataclass `arguments`; each field is a flag that keeps its underscores.
+
+    Raises:
+        UsageError: a flag is not known, or stands there twice, or has no value or a wrong one.
+    """
+    options |= {"use_underscores": True, "config": (tyro.conf.OmitArgPrefixes,), "registry": _registry()}
+    parser = tyro.extras.get_parser(arguments, **options)
+    _check_flags({flag for action in parser._actions for flag in action.option_strings})
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            parsed = tyro.cli(arguments, description=description, **options)
+    except SystemExit as error:
+        if not error.code:
+            raise
+        raise UsageError(_unboxed(complaint.getvalue())) from None
+    for spec in dataclasses.fields(arguments):  # type: ignore[arg-type]
+        required = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
+        if required and getattr(parsed, spec.name) == ():
+            raise UsageError(f"--{spec.name} needs at least one value")
+    return parsed
+
+
+def stated(names: Collection[str]) -> list[str]:
+    """Which of these flags stand on the command line, whatever their values."""
+    words = {flag.removeprefix("--") for flag in _flags()}
+    return [name for name in names if name in words or f"no_{name}" in words]
+
+
+def _flags() -> list[str]:
+    """The flags on the command line, with underscores."""
+    words = [word.split("=")[0] for word in sys.argv[1:] if word.startswith("--") and len(word) > 2]
+    return ["--" + word[2:].replace("-", "_") for word in words]
+
+
+def _check_flags(known: set[str]) -> None:
+    seen = set()
+    for flag in _flags():
+        if flag not in known:
+            closest = difflib.get_close_matches(flag, known, n=1, cutoff=0)[0]
+            raise UsageError(f"there is no flag {flag}; the closest is {closest}, and --help lists all")
+        switch = flag.replace("--no_", "--", 1) if flag.replace("--no_", "--", 1) in known else flag
+        if switch in seen:
+            raise UsageError(f"{flag} stands there twice; give it once")
+        seen.add(switch)
+
+
+def _unboxed(text: str) -> str:
+    """The sentence in the parser's box."""
+    lines = [line.strip("│╭╮╰╯ ") for line in text.splitlines()]
+    rule = next((index for index, line in enumerate(lines) if index and set(line) == {"─"}), len(lines))
+    sentence = " ".join(filter(None, lines[1:rule])).removesuffix(".")
+    if sentence.startswith("Missing from"):  # then the flag with its help
+        return f"{lines[2].split()[0]} is missing, and --help explains it"
+    return sentence[:1].lower() + sentence[1:] + "; --help lists the flags"
 
 
 def _registry() -> tyro.constructors.ConstructorRegistry:
@@ -74,6 +122,9 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     debug = "--debug" in sys.argv
     if not debug:
         warnings.filterwarnings("ignore")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # whatever the encoding, a name is no reason to fail
     try:
         with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(sys.stdout if PRINTS else nowhere):
             status = main() or 0
@@ -104,7 +155,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 def _report(line: str) -> None:
     if REPORTS:
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
 
 
 def describe(error: OSError | MemoryError) -> str:

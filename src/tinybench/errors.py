@@ -1,5 +1,6 @@
 """Errors that the user can mend. Each message is one line: what is wrong, with which file or flag, what to do next."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -19,3 +20,9 @@ class UsageError(UserError):
 def command(script: str, *words: str | Path) -> str:
     """A command of this project that can be pasted into a shell."""
     return shlex.join(["python", script, *map(str, words)])
+
+
+def printable(text: object) -> str:
+    """For the screen: control characters as escapes, so that no name moves the cursor; no passwords in addresses."""
+    shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(text))
+    return re.sub(r"(\w+://)[^/\s@]+@", r"\1***@", shown)

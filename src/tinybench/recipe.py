@@ -3,7 +3,7 @@
 import dataclasses
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -16,6 +16,7 @@ from tinybench.validation import validated
 CONFIG_FILE = Path(__file__).resolve().parents[2] / "config.py"
 
 Device = Literal["auto", "cpu", "mps", "cuda"]
+Precision = Literal["fp32", "bf16", "fp16"]
 
 # Bounds of the fields below; beyond them a number is a slip of the pen, or has no meaning.
 Count = Annotated[int, Interval(ge=1, le=1_000_000)]
@@ -203,7 +204,7 @@ class Recipe:
         if unknown := sorted(stated.keys() - {spec.name for spec in dataclasses.fields(self)}):
             raise UsageError(f"a recipe has no field {', '.join(unknown)}")
         changes = {**self._shares_of(stated), **stated}
-        draft = _Draft(
+        draft = Draft(
             **{spec.name: changes.get(spec.name, getattr(self, spec.name)) for spec in dataclasses.fields(self)}
         )
         idle = {name: idle.off for name, idle in IDLE.items() if name not in stated and not idle.acts(draft)}
@@ -266,11 +267,18 @@ class Recipe:
         return cls(**values)
 
 
-class _Draft(Recipe):
-    """A recipe whose fields need not fit each other yet."""
+class Draft(Recipe):
+    """Fields of a recipe that need not fit each other yet, such as those on a command line."""
 
     def __post_init__(self) -> None:
         pass
+
+
+def changes(former: Recipe, recipe: Recipe, but: Collection[str] = ()) -> list[str]:
+    """The fields that differ, in words, without those named."""
+    before, after = former.as_dict(), recipe.as_dict()
+    differing = [name for name in before if before[name] != after[name] and name not in but]
+    return [f"{name} {after[name]} instead of {before[name]}" for name in differing]
 
 
 class Idle(NamedTuple):

@@ -129,7 +129,7 @@ def read_history(results_dir: Path, run: str) -> dict[str, Any]:
     """
     path = results_dir / run / "history.json"
     if not path.exists():
-        raise UserError(f"{path} does not exist; train that run first: python src/train.py --model {run}")
+        raise UserError(f"{path} does not exist; train that run first")
     history = read_json(path)
     if not isinstance(history, dict) or not history.get("train_loss"):
         raise UserError(f"{path} holds no epoch")

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from tinybench import formats
 from tinybench.comparison.execute import Place
 from tinybench.comparison.plan import Run
 from tinybench.errors import UserError
@@ -35,7 +36,7 @@ def _known_seconds_per_image(recipe: Recipe, place: Place) -> float | None:
     newest: dict[float, Path] = {path.stat().st_mtime: path for path in place.results_dir.rglob("history.json")}
     for _, path in sorted(newest.items(), reverse=True):
         try:
-            history = read_json(path)
+            history = read_json(path, formats.History)
             config, machine, data = history["config"], history["environment"], history["dataset"]
             same_machine = all(machine[key] == here[key] for key in ("device", "device_name", "threads"))
             alike = recipe.with_numerics_of(Recipe.from_dict(config))

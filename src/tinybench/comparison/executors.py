@@ -8,6 +8,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,12 @@ def run_here(runs: Sequence[Run], place: Place, watch: Watch) -> Iterator[Outcom
         receiver, sender = context.Pipe(duplex=False)
         process = context.Process(target=_child, args=(run, place, sender), daemon=True)
         with StopSignals() as stop:
-            process.start()
+            # The mask is inherited: Ctrl-C while the child still imports is for the parent to answer.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             sender.close()
             while process.is_alive():
                 process.join(POLL_SECONDS)

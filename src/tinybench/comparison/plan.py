@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tinybench import formats
 from tinybench.errors import UsageError
 from tinybench.models import MODELS
-from tinybench.recipe import Recipe, get_recipe
+from tinybench.recipe import Recipe, check_run_name, get_recipe
+from tinybench.validation import validated
 
 ALL = "all"
+MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +56,20 @@ class Plan:
         Raises:
             UsageError: an unknown recipe or field, a seed twice, or values that do not fit each other.
         """
-        if Path(self.name).name != self.name:
+        if "/" in self.name:
             raise UsageError(f"the plan's name {self.name!r} must be the name of a folder, without separators")
+        check_run_name(self.name, "the plan's name")
         names = [entry for name in self.models for entry in (_registry() if name == ALL else [name])]
         names = list(dict.fromkeys(names))  # "all" may stand beside further recipes
         if unused := sorted(self.overrides_for.keys() - set(names)):
             raise UsageError(
                 f"overrides for {', '.join(unused)}, which the plan does not run; it runs {', '.join(names)}"
             )
+        for name in names:
+            check_run_name(name, "the recipe's name")
         seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
+        if len(seeds) > MOST_SEEDS:
+            raise UsageError(f"{len(seeds):,} seeds are more than anybody runs; a plan takes up to {MOST_SEEDS}")
         if not names or not seeds or len(set(seeds)) < len(seeds):
             raise UsageError(f"a plan needs at least one model and one seed, and no seed twice; seeds: {self.seeds}")
         recipes = {name: self._recipe(name) for name in names}
@@ -99,18 +107,9 @@ def read_plan(path: Path) -> Plan:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no TOML: {error}") from error
-    kinds: dict[str, Any] = {
-        "name": str,
-        "models": list,
-        "seeds": (int, list),
-        "overrides": dict,
-        "overrides_for": dict,
-    }
-    for key, value in values.items():
-        if key not in kinds:
-            raise UsageError(f"{path}: a plan has no {key!r}; it has {', '.join(kinds)}")
-        if not isinstance(value, kinds[key]):
-            raise UsageError(f"{path}: {key} cannot be {value!r}")
+    if unknown := sorted(values.keys() - formats.Plan.__optional_keys__):
+        raise UsageError(f"{path}: a plan has no {unknown[0]!r}; it has {', '.join(formats.Plan.__annotations__)}")
+    validated(formats.Plan, values, str(path), UsageError)
     lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
     return Plan(**{**values, **lists})
 

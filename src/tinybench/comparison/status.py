@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import filelock
 
+from tinybench import formats
 from tinybench.comparison.plan import Run
 from tinybench.errors import UsageError, UserError
 from tinybench.recipe import Recipe
@@ -68,7 +69,7 @@ def check_same_recipe(run: Run, folder: Path, history: dict[str, Any]) -> None:
 
 def _history(folder: Path) -> dict[str, Any]:
     try:
-        return read_json(folder / "history.json")
+        return read_json(folder / "history.json", formats.History)
     except UserError:
         return {}  # no epoch is done yet
 

@@ -23,7 +23,7 @@ from tinybench.data.packed import (
     write_metadata,
 )
 from tinybench.data.torchvision_sets import SETS, pack_torchvision
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import UsageError, UserError, command
 from tinybench.runtime.seeds import Purpose, numpy_generator
 
 TEST_FOLDERS = ("test", "val", "valid", "validation")
@@ -45,14 +45,14 @@ def load(dataset: str, split: Split, data_dir: Path, image_size: int = 64) -> Im
         UsageError: no such data set.
     """
     if dataset == TINY_IMAGENET:
-        command = f"python src/curate_data.py --data_dir {data_dir}"
+        make = command("src/curate_data.py", "--data_dir", data_dir)
         folder = data_dir / "curated" / TINY_IMAGENET
         if not is_packed(folder):
             raise UserError(
-                f"{folder} is missing or unfinished; make it with {command}, or train with --download, or try "
+                f"{folder} is missing or unfinished; make it with {make}, or train with --download, or try "
                 "--dataset demo"
             )
-        return load_packed(folder, split, remedy=f"make it again with {command}")
+        return load_packed(folder, split, remedy=f"make it again with {make}")
     if dataset == demo.NAME:
         folder = data_dir / "curated" / demo.NAME
         with one_at_a_time(folder):
@@ -127,7 +127,9 @@ def pack_folder(root: Path, data_dir: Path, image_size: int) -> Path:
 def _splits_of(root: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
     """For train and test: the files of each class."""
     if (root / "wnids.txt").is_file() and (root / "val" / "images").is_dir():
-        raise UsageError(f"{root} is an extracted Tiny ImageNet; type python src/curate_data.py --source {root}")
+        raise UsageError(
+            f"{root} is an extracted Tiny ImageNet; type {command('src/curate_data.py', '--source', root)}"
+        )
     # A split holds folders; else it is a class that bears its name, or test images without labels.
     own_test = next((root / name for name in TEST_FOLDERS if _folders_in(root / name)), None)
     if not _folders_in(root / "train"):

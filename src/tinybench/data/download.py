@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import shlex
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -30,7 +31,9 @@ def download(url: str, path: Path, *, size: int | None = None, md5: str | None =
     """
     if path.exists():
         if difference := _difference(path, size, md5):
-            raise UserError(f"{path} {difference}; delete it, or take it as it is with --source {path}")
+            raise UserError(
+                f"{path} {difference}; delete it, or take it as it is with --source {shlex.quote(str(path))}"
+            )
         return path
     part = path.with_name(f"{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from tinybench import formats
 from tinybench.data.decode import NamedSource
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UserError
@@ -189,7 +190,7 @@ def load_packed(folder: Path, split: Split, remedy: str = "delete it and run the
         UserError: the arrays are missing or are not what dataset.json says.
     """
     try:
-        metadata = read_json(folder / METADATA)
+        metadata = read_json(folder / METADATA, formats.DataSet)
         # "c" is copy-on-write: torch is content with it, and the file stays as it is whatever happens.
         images = np.load(folder / f"{split}_images.npy", mmap_mode="c")
         labels = np.load(folder / f"{split}_labels.npy")
@@ -218,7 +219,7 @@ def load_packed(folder: Path, split: Split, remedy: str = "delete it and run the
 
 def summarize(folder: Path) -> str:
     """A packed folder in a few lines."""
-    metadata = read_json(folder / METADATA)
+    metadata = read_json(folder / METADATA, formats.DataSet)
     lines = [f"{metadata['name']}: {len(metadata['class_ids'])} classes, in {folder}"]
     for split, about in metadata["splits"].items():
         lines.append(f"  {split:<5} {about['count']:>8,} images, fingerprint {about['fingerprint'][:16]}")

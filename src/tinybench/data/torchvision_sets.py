@@ -10,7 +10,7 @@ import numpy as np
 
 from tinybench.data.decode import NamedSource
 from tinybench.data.packed import PackedSplit, Split, is_intact, one_at_a_time, pack_split, start_anew, write_metadata
-from tinybench.errors import UserError
+from tinybench.errors import UserError, command
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -113,8 +113,8 @@ def _read(name: str, root: Path, split: dict[str, Any], download: bool) -> Any:
         return getattr(torchvision.datasets, about.reader)(str(root), download=download, **split)
     except Exception as error:  # readers raise RuntimeError, OSError, EOFError, KeyError, zlib.error and others
         if not download:
-            command = f"python src/train.py --dataset {name} --data_dir {root.parents[1]} --download fetches it"
-            why = f"{name} is missing in {root} or damaged; {command}"
+            fetch = command("src/train.py", "--dataset", name, "--data_dir", root.parents[1], "--download")
+            why = f"{name} is missing in {root} or damaged; {fetch} fetches it"
         else:
             why = f"cannot download {name}, or it is damaged ({str(error).splitlines()[0] if str(error) else error!r})"
         raise UserError(

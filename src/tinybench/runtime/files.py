@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tinybench.errors import UserError
+from tinybench.validation import validated
 
 
 @contextlib.contextmanager
@@ -55,15 +56,19 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, text + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, kind: Any = Any) -> Any:
     """Read JSON.
 
+    Args:
+        kind: what it must hold, see formats.py.
+
     Raises:
-        UserError: the file is missing, unreadable or no JSON.
+        UserError: the file is missing, unreadable or no JSON, or holds something else.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
+    return validated(kind, content, f"{path} is damaged")

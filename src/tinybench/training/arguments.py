@@ -1,6 +1,8 @@
 """The flags of src/train.py: a named recipe, any field of Recipe, and where and how to run."""
 
 import argparse
+import dataclasses
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,13 +10,13 @@ from tinybench import cli
 from tinybench.errors import UsageError, UserError
 from tinybench.model_file import load_model_file
 from tinybench.models import get_model_info
-from tinybench.recipe import Device, Recipe, RunOptions, get_recipe, load_recipes
+from tinybench.recipe import Device, Draft, Recipe, RunOptions, changes, check_run_name, get_recipe, load_recipes
 from tinybench.training.checkpoint import read_checkpoint
 
 
 @dataclass(kw_only=True)
 class TrainArguments:
-    settings: Recipe
+    settings: Draft
     recipe: str = ""
     """Entry of config.py to start from (default: the one of --model)."""
     run_name: str = ""
@@ -52,8 +54,10 @@ class TrainArguments:
         )
 
 
-def parse_arguments(description: str | None) -> TrainArguments:
+def parse_arguments(description: str | None) -> tuple[TrainArguments, Recipe]:
     """Parse sys.argv. Afterwards `run_name` is set, and `resume` is None or holds one existing checkpoint.
+
+    Any flag of the recipe may be stated alone: the others follow, see Recipe.changed.
 
     The defaults of the recipe's flags depend on other flags: with --resume they come from the checkpoint, otherwise
     from the entry of config.py, or of --model_file, that --recipe or --model names.
@@ -68,16 +72,20 @@ def parse_arguments(description: str | None) -> TrainArguments:
     name = first.recipe or get_model_info(first.model or Recipe.model).recipe
     given = _run_of(first.resume[0], first.results_dir) if first.resume else ""
     run_name = first.run_name or given or name
-    if Path(run_name).is_absolute() or ".." in Path(run_name).parts or Path(run_name) == Path():
-        raise UsageError(f"run_name {run_name!r} must name a folder below results_dir")
+    check_run_name(run_name, "run_name")
     checkpoint = _checkpoint(first.resume, first.results_dir / run_name)
-    settings = _saved_recipe(checkpoint) if checkpoint else get_recipe(name, recipes)
-    arguments = cli.parse(TrainArguments, description, default=TrainArguments(settings=settings))
+    start = _saved_recipe(checkpoint) if checkpoint else get_recipe(name, recipes)
+    arguments = cli.parse(TrainArguments, description, default=TrainArguments(settings=Draft(**start.as_dict())))
     arguments.run_name = run_name
+    fields = cli.stated([spec.name for spec in dataclasses.fields(Recipe)])
+    flags = {field: getattr(arguments.settings, field) for field in fields}
+    recipe = dataclasses.replace(start, **flags) if checkpoint else start.changed(**flags)
+    if followed := changes(start, recipe, but=fields):
+        print(f"of the recipe {name}: {', '.join(followed)}", flush=True)
     if first.resume is not None and checkpoint is None:
         print(f"{first.results_dir / run_name} holds no checkpoint yet: starting from the first step")
     arguments.resume = (checkpoint,) if checkpoint else None
-    return arguments
+    return arguments, recipe
 
 
 def _first_look() -> argparse.Namespace:
@@ -105,7 +113,11 @@ def _saved_recipe(checkpoint: Path) -> Recipe:
         return Recipe.from_dict(read_checkpoint(checkpoint)["recipe"])
     except UserError as error:
         others = sorted(checkpoint.parent.glob("checkpoint_epoch_*.pth"), key=lambda path: path.stat().st_mtime)
-        hint = f"; an earlier one is --resume {others[-1]}" if others and others[-1] != checkpoint else ""
+        hint = (
+            f"; an earlier one is --resume {shlex.quote(str(others[-1]))}"
+            if others and others[-1] != checkpoint
+            else ""
+        )
         raise UserError(f"{error}{hint}") from error
 
 

@@ -12,18 +12,17 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from tinybench import formats
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UsageError, UserError
 from tinybench.models import build_model
 from tinybench.recipe import Recipe
 from tinybench.runtime.files import atomic_path
+from tinybench.validation import validated
 
 FORMAT = 1
 # What every checkpoint holds, see network_checkpoint.
-KEYS = {
-    "model", "model_options", "num_classes", "image_size", "class_ids", "class_names", "mean", "std",
-    "dataset", "fingerprint", "recipe", "epoch", "val_acc", "weights", "state_dict",
-}  # fmt: skip
+KEYS = formats.Checkpoint.__required_keys__
 
 # Fields that may differ when a run is resumed: they do not touch the result of the epochs already run.
 FREE_ON_RESUME = {"epochs", "save_every"}
@@ -104,6 +103,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     checkpoint = read_tensors(path)
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or KEYS - checkpoint.keys():
         raise UserError(f"{path} is no checkpoint that this version of tinybench wrote")
+    validated(formats.Checkpoint, checkpoint, f"{path} is damaged")
+    if not len(checkpoint["class_ids"]) == len(checkpoint["class_names"]) == checkpoint["num_classes"]:
+        raise UserError(f"{path} is damaged: it has {checkpoint['num_classes']} classes, but not as many names")
     return checkpoint
 
 

@@ -1,5 +1,6 @@
 """precision auto: the arithmetic, memory layout and compilation in which a network trains fastest on this device."""
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -11,11 +12,13 @@ from typing import Any, Literal
 import filelock
 import torch
 
+from tinybench import formats
 from tinybench.errors import UserError
 from tinybench.recipe import NUMERICS, Recipe
 from tinybench.runtime.device import describe_environment
 from tinybench.runtime.files import read_json, write_json
 from tinybench.training.step_time import step_seconds
+from tinybench.validation import validated
 
 SHARE = 0.03  # of the run's images is what a probe may work through
 BATCH_SIZES = (8, 32)  # on a CPU: fewer images tell nothing, and more take longer without telling more
@@ -147,11 +150,17 @@ def _machine(device: torch.device) -> str:
 
 
 def _recall(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        content = read_json(path)
-    except UserError:
-        return {}
-    return content if isinstance(content, dict) else {}
+    """The choices in the file that are sound; a damaged file or entry is as good as none."""
+    with contextlib.suppress(UserError):
+        found = read_json(path, dict[str, Any])
+        return {key: choice for key, choice in found.items() if _is_sound(choice)}
+    return {}
+
+
+def _is_sound(choice: Any) -> bool:
+    with contextlib.suppress(UserError):
+        return validated(formats.Numerics, choice, "a choice").keys() == set(NUMERICS)
+    return False
 
 
 def _remember(path: Path, key: str, choice: dict[str, Any]) -> None:

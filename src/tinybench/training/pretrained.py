@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import UsageError, UserError, command
 from tinybench.recipe import Recipe, load_recipes
 from tinybench.training.checkpoint import read_tensors
 from tinybench.training.freezing import head_of
@@ -159,7 +159,7 @@ def _state_dict(path: Path, model: nn.Module, class_ids: Sequence[str]) -> dict[
     """The tensors of a checkpoint or a state dict by name; without the head of a run that learned other classes."""
     if not path.is_file():
         run = path.parent.name
-        hint = f"; make it with python src/train.py --recipe {run}" if run in load_recipes() else ""
+        hint = f"; make it with {command('src/train.py', '--recipe', run)}" if run in load_recipes() else ""
         raise UsageError(
             f"pretrained {path} is no file; it takes {IMAGENET}, or the path of a checkpoint or state dict{hint}"
         )

@@ -64,10 +64,13 @@ class TrainingState:
         load_weights(self.model, checkpoint["state_dict"])
         if self.ema:
             load_weights(self.ema.model, checkpoint["ema_state_dict"])
-        self.optimizer.load_state_dict(training["optimizer"])
-        self.scaler.load_state_dict(training["scaler"])
+        try:
+            self.optimizer.load_state_dict(training["optimizer"])
+            self.scaler.load_state_dict(training["scaler"])
+            self.sums.copy_(training["sums"])
+        except Exception as error:  # whatever stands in a damaged state, torch's loaders meet it unprepared
+            raise UserError(f"the checkpoint's training state is damaged: {error!r}".splitlines()[0]) from error
         self.history.epochs = training["history"]
-        self.sums.copy_(training["sums"])
         self.step, self.seconds = training["step"], training["seconds"]
 
     def weights_are_finite(self) -> bool:
