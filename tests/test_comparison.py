@@ -99,7 +99,11 @@ def test_a_plan_from_a_file(tmp_path):
     assert [run.name for run in runs] == [f"subset/{name}/seed{seed}" for seed in (3, 5) for name in ("resnet", "vit")]
     assert [run.recipe.epochs for run in runs] == [7] * 4
     assert [run.recipe.model_options for run in runs[:2]] == [{}, {"patch_size": 16}]
-    for content, named in (("models = 1", "models must be a valid list"), ("model = []", "no 'model'"), ("=", "no TOML")):
+    for content, named in (
+        ("models = 1", "models must be a valid list"),
+        ("model = []", "no 'model'"),
+        ("=", "no TOML"),
+    ):
         path.write_text(content)
         with pytest.raises(UsageError, match=named):
             read_plan(path)

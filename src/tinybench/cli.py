@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_origin
 
@@ -32,8 +32,7 @@ def parse(arguments: type[Arguments], description: str | None, **options: Any) -
         UsageError: a flag is not known, or stands there twice, or has no value or a wrong one.
     """
     options |= {"use_underscores": True, "config": (tyro.conf.OmitArgPrefixes,), "registry": _registry()}
-    parser = tyro.extras.get_parser(arguments, **options)
-    _check_flags({flag for action in parser._actions for flag in action.option_strings})
+    _check_flags({"--help", *_flags_of(arguments)})
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -59,6 +58,17 @@ def _flags() -> list[str]:
     """The flags on the command line, with underscores."""
     words = [word.split("=")[0] for word in sys.argv[1:] if word.startswith("--") and len(word) > 2]
     return ["--" + word[2:].replace("-", "_") for word in words]
+
+
+def _flags_of(arguments: type) -> Iterator[str]:
+    """The flags that stand for the fields of a dataclass, and of dataclasses in it."""
+    for spec in dataclasses.fields(arguments):
+        if isinstance(spec.type, type) and dataclasses.is_dataclass(spec.type):
+            yield from _flags_of(spec.type)
+        else:
+            yield f"--{spec.name}"
+            if spec.type is bool:
+                yield f"--no_{spec.name}"
 
 
 def _check_flags(known: set[str]) -> None:

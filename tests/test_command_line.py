@@ -1,0 +1,176 @@
+"""What users type, and what they read back: one line, whatever was typed or stands in a file."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tinybench import cli, formats
+from tinybench.errors import UsageError, UserError, command, printable
+from tinybench.recipe import Draft, Recipe, RunOptions, get_recipe, load_recipes
+from tinybench.runtime.files import read_json
+from tinybench.training import numerics
+from tinybench.training.arguments import parse_arguments
+from tinybench.validation import validated
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def run_command(script, *words, **environment):
+    return subprocess.run(
+        [sys.executable, REPOSITORY / "src" / script, *words],
+        capture_output=True,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def train(monkeypatch):
+    def parse(*words):
+        monkeypatch.setattr(sys, "argv", ["train.py", *words])
+        return parse_arguments(None)[1]
+
+    return parse
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--epoch", "3"], "there is no flag --epoch; the closest is --epochs"),
+        (["--lr", "1", "--lr", "2"], "--lr stands there twice"),
+        (["--batch-size", "8", "--batch_size=9"], "--batch_size stands there twice"),
+        (["--nesterov", "--no_nesterov"], "--no_nesterov stands there twice"),
+        (["--epochs", "x"], "error parsing --epochs: invalid literal"),
+        (["--epochs"], "missing value for argument '--epochs'"),
+        (["--optimizer", "lion"], "invalid choice 'lion' for argument '--optimizer'. Expected one of"),
+        (["resnet"], "unrecognized options: resnet"),
+        (["--lr", "inf"], "lr must be a finite number"),
+        (["--lr", "1e308"], "lr must be less than or equal to"),
+        (["--clip_grad_norm", "inf"], "clip_grad_norm must be a finite number"),
+        (["--step_epochs", "3"], "step_epochs 3 goes with scheduler step"),
+        (["--run_name", "../elsewhere"], "run_name '../elsewhere' must name a folder below results_dir"),
+        (["--image_size", "999999"], "image_size must be less than or equal to"),
+    ],
+)
+def test_a_wrong_flag_is_one_line(train, words, says):
+    with pytest.raises(UsageError) as caught:
+        train(*words)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_flag_with_nothing_behind_it_is_one_line():
+    result = run_command("infer.py", "--image")
+    assert (result.returncode, result.stderr) == (2, b"error: --image needs at least one value\n")
+    result = run_command("infer.py")
+    assert result.returncode == 2
+    assert result.stderr.startswith(b"error: --image is missing")
+
+
+@pytest.mark.parametrize("minutes", [float("nan"), -1.0])
+def test_run_options_have_bounds(minutes):
+    with pytest.raises(UsageError, match="checkpoint_minutes must be"):
+        RunOptions(run_name="run", checkpoint_minutes=minutes)
+
+
+def test_what_is_counted_in_epochs_keeps_its_share(train):
+    recipe = train("--model", "resnet", "--epochs", "2")
+    assert (recipe.epochs, recipe.warmup_epochs) == (2, 5 * 2 / 80)
+    recipe = train("--model", "resnet", "--epochs", "32")
+    assert recipe.warmup_epochs == 2
+    assert train("--model", "resnet", "--epochs", "2", "--warmup_epochs", "1").warmup_epochs == 1
+    assert train("--recipe", "speedrun", "--epochs", "2").image_sizes == (48, 64)
+    assert train("--recipe", "resnet18_stock", "--epochs", "75").step_epochs == 21
+    assert train("--model", "resnet", "--epochs", "40", "--total_epochs", "80").warmup_epochs == 5
+
+
+def test_any_flag_can_stand_alone(train, capsys):
+    recipe = train("--model", "resnet", "--optimizer", "adamw")
+    assert not recipe.nesterov
+    assert "nesterov False instead of True" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="nesterov True goes with optimizer sgd or muon"):
+        train("--model", "resnet", "--optimizer", "adamw", "--nesterov")
+    for recipe in load_recipes().values():
+        assert recipe.changed() == recipe
+        recipe.changed(epochs=1)
+
+
+def test_a_draft_needs_not_fit():
+    assert Draft(nesterov=True, optimizer="adam").nesterov
+    with pytest.raises(UsageError):
+        Recipe(nesterov=True, optimizer="adam")
+
+
+def test_commands_can_be_pasted():
+    assert command("src/test.py", "--run", "a b; rm -rf /") == "python src/test.py --run 'a b; rm -rf /'"
+    options = RunOptions(run_name="r", data_dir=Path("my data"))
+    assert options.command("src/test.py") == "python src/test.py --data_dir 'my data'"
+
+
+def test_nothing_moves_the_cursor_or_shows_a_password():
+    assert printable("a\nb\x1b[2Jc\u202e") == r"a\nb\x1b[2Jc\u202e"
+    assert printable("see https://me:secret@host/x") == "see https://***@host/x"
+    assert printable("猫 é") == "猫 é"
+    assert printable(os.fsdecode(b"caf\xe9")) == r"caf\udce9"
+
+
+def test_a_narrow_encoding_is_no_reason_to_fail(tmp_path):
+    missing = tmp_path / "猫.png"
+    result = run_command("infer.py", "--image", missing, PYTHONIOENCODING="cp1252")
+    assert b"Traceback" not in result.stderr
+    assert rb"\u732b" in result.stderr
+    result = run_command("infer.py", "--image", os.fsencode(tmp_path) + b"/caf\xe9.png")
+    assert b"Traceback" not in result.stderr
+    assert rb"caf\udce9.png" in result.stderr
+
+
+@pytest.mark.parametrize("content", ["x = (", "raise KeyError('a')", "RECIPES = 3", "\0"])
+def test_a_model_file_that_is_no_python_is_one_line(tmp_path, content):
+    path = tmp_path / "net.py"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=r"net\.py") as caught:
+        load_recipes(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_types_are_strict():
+    for kind, value in ((int, "10"), (int, True), (int, 2.0), (float, float("nan")), (list[float], [1, "2"])):
+        with pytest.raises(UserError, match="it"):
+            validated(kind, value, "it")
+    assert validated(float, 3, "it") == 3
+    with pytest.raises(UsageError, match=r"epochs must be a valid integer, not '10'"):
+        Recipe(epochs="10")
+    with pytest.raises(UsageError, match="recipe must be a valid dictionary"):
+        Recipe.from_dict([1])
+
+
+def test_json_of_any_depth_or_shape_is_one_line(tmp_path):
+    path = tmp_path / "history.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(UserError, match="is damaged"):
+        read_json(path)
+    path.write_text(json.dumps({"train_loss": [1, "x"]}))
+    with pytest.raises(UserError, match=r"history\.json is damaged: train_loss\.1 must be a valid number, not 'x'"):
+        read_json(path, formats.History)
+
+
+@pytest.mark.parametrize(
+    "choice", [{"precision": "bf16"}, {"precision": "fp64", "channels_last": True, "compile": False}, 3,
+               {"precision": "bf16", "channels_last": True, "compile": False, "lr": 9.0}]
+)  # fmt: skip
+def test_what_is_remembered_sets_numerics_and_nothing_else(tmp_path, monkeypatch, choice):
+    monkeypatch.setenv("TINYBENCH_CACHE", str(tmp_path))
+    recipe, device = get_recipe("svm"), torch.device("cpu")
+    numerics.memory_path().write_text(json.dumps({numerics._key(recipe, device): choice}))
+    chosen = numerics.choose_numerics(recipe, 1, 2, device)  # too short a run for a probe
+    assert (chosen.precision, chosen.lr) == ("fp32", recipe.lr)
+
+
+def test_the_flags_that_are_stated(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["x", "--batch-size=3", "--no_nesterov", "lr"])
+    assert cli.stated(["batch_size", "nesterov", "lr"]) == ["batch_size", "nesterov"]
