@@ -54,9 +54,9 @@ def read_predictions(results_dir: Path, run: str) -> Predictions:
         UserError: the file is missing or damaged, or holds NaN.
     """
     path = results_dir / run / "predictions.npz"
-    again = f"test that run again: python src/test.py --model {run}"
+    again = f"test that run again: python src/test.py --run {run}"
     if not path.exists():
-        raise UserError(f"{path} does not exist; test that run first: python src/test.py --model {run}")
+        raise UserError(f"{path} does not exist; test that run first: python src/test.py --run {run}")
     try:
         with np.load(path) as file:
             logits, labels = file["logits"].astype(np.float32), file["labels"].astype(np.int64)

@@ -17,11 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tinybench.errors import UsageError, UserError
-from tinybench.recipe import Recipe, load_recipes
+from tinybench.recipe import IMAGENET, Recipe, load_recipes
 from tinybench.training.checkpoint import read_tensors
 from tinybench.training.freezing import head_of
 
-IMAGENET = "imagenet"
 LISTED = 6  # names that the summary lists of each kind
 
 
