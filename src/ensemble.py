@@ -8,8 +8,7 @@ import tyro
 
 from tinybench import cli
 from tinybench.analysis.ensembles import score_line, write_ensemble
-from tinybench.evaluation.runs import pick_runs
-from tinybench.evaluation.testing import PREDICTIONS
+from tinybench.evaluation.runs import PREDICTIONS, pick_runs
 
 
 @dataclass(kw_only=True)

@@ -9,7 +9,8 @@ from tinybench.analysis.classes import ClassResults, classes_of, mistakes_of
 from tinybench.analysis.figures.images import class_examples, mistaken_examples
 from tinybench.analysis.plotting import save_figure
 from tinybench.data.imageset import ImageSet
-from tinybench.evaluation.testing import PREDICTIONS, TestedNetwork
+from tinybench.evaluation.runs import PREDICTIONS
+from tinybench.evaluation.testing import TestedNetwork
 
 SHOWN = 8  # classes at either end, and pairs
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tinybench.errors import UsageError, UserError, command
-from tinybench.models import MODELS
 from tinybench.runtime.files import read_json
 
 BEST = "best_model.pth"  # the network of a run's best epoch
+PREDICTIONS = "predictions.npz"  # what it answered to the test images
 
 
 def find_runs(results_dir: Path, file: str = BEST) -> dict[str, Path]:
@@ -41,6 +41,8 @@ def pick_runs(
     names = [*runs, *(_run_of(model, there) for model in models)]
     for name in names:
         if name not in there:
+            from tinybench.models import MODELS  # torch, which is slow to import
+
             train = f"; train one: {command('src/train.py', '--model', name)}" if name in MODELS else ""
             raise UsageError(f"no trained run {name!r} in {results_dir}; there are: {', '.join(there)}{train}")
     return {name: there[name] for name in names}

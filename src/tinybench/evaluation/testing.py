@@ -6,13 +6,19 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NoReturn, NotRequired, TypedDict
+from typing import (
+    Any,
+    Literal,
+    NoReturn,
+    NotRequired,  # pydantic wants these on Python 3.11
+)
 
 import numpy as np
 import torch
 from pydantic import ConfigDict, with_config
 from torch import Tensor
 from tqdm import tqdm
+from typing_extensions import TypedDict
 
 from tinybench.data import datasets, split
 from tinybench.data.imageset import ImageSet
@@ -21,7 +27,7 @@ from tinybench.evaluation import metrics
 from tinybench.evaluation.attacks import PixelNetwork
 from tinybench.evaluation.calibration import fit_temperature
 from tinybench.evaluation.predict import Tick, ignore, predict_logits
-from tinybench.evaluation.runs import BEST
+from tinybench.evaluation.runs import BEST, PREDICTIONS
 from tinybench.recipe import Recipe
 from tinybench.runtime.device import check_precision, describe_environment, memory_format, synchronize
 from tinybench.runtime.files import atomic_paths, json_text, read_json
@@ -31,7 +37,7 @@ from tinybench.validation import validated
 
 Weights = Literal["best", "last", "ema"]
 
-RESULTS, PREDICTIONS, ROBUSTNESS = "test_results.json", "predictions.npz", "robustness.json"
+RESULTS, ROBUSTNESS = "test_results.json", "robustness.json"
 PATIENCE = 2  # seconds, after which a bar appears
 CHECKPOINTS: dict[Weights, str] = {"best": BEST, "last": "last.pth", "ema": "last.pth"}
 
@@ -239,7 +245,7 @@ def test_network(network: TestedNetwork) -> dict[str, Any]:
         "confusion_matrix": confusion.tolist(),
     }
     with atomic_paths(network.result_path(PREDICTIONS), network.result_path(RESULTS)) as (predictions, numbers):
-        predictions.write_bytes(predictions_bytes(logits, images))
+        write_predictions(predictions, logits, images)
         numbers.write_text(json_text(results), encoding="utf-8")
     network.drop_outdated(ROBUSTNESS)
     return results
@@ -338,8 +344,8 @@ def load_validation_images(checkpoint: dict[str, Any], data_dir: Path, dataset: 
     return images
 
 
-def predictions_bytes(logits: Tensor, images: ImageSet) -> bytes:
-    """An npz of logits (float16), labels and class ids, so that no analysis has to run the network again."""
+def write_predictions(path: Path, logits: Tensor, images: ImageSet) -> None:
+    """Logits (float16), labels and class ids, so that no analysis has to run the network again."""
     content = io.BytesIO()
     np.savez_compressed(
         content,
@@ -347,7 +353,7 @@ def predictions_bytes(logits: Tensor, images: ImageSet) -> bytes:
         labels=images.labels.numpy().astype(np.int16),
         class_ids=np.array(images.class_ids),
     )
-    return content.getvalue()
+    path.write_bytes(content.getvalue())
 
 
 def result_line(name: str, results: dict[str, Any]) -> str:

@@ -6,7 +6,9 @@ code. `best_model.pth` holds a network and what is needed to use it, `last.pth` 
 
 import dataclasses
 import hashlib
+import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +17,7 @@ from torch import nn
 
 from tinybench.data import datasets
 from tinybench.data.imageset import ImageSet
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import UsageError, UserError, command
 from tinybench.models import build_model
 from tinybench.recipe import IMAGENET, Recipe
 from tinybench.runtime.files import atomic_path
@@ -122,9 +124,26 @@ def read_tensors(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
-        raise UserError(f"{path} is damaged, or holds more than tensors and plain types; it is not read") from error
+        raise UserError(_refusal(path, str(error))) from error
     except Exception as error:  # torch raises RuntimeError, EOFError, KeyError and others for damaged files
         raise UserError(f"{path} is damaged or no checkpoint") from error
+
+
+def _refusal(path: Path, reason: str) -> str:
+    """What to say of a file that holds more than tensors and plain types, or is damaged."""
+    kind = re.search(r"GLOBAL ([\w.]+)", reason)
+    if not kind:
+        return f"{path} is damaged, or holds more than tensors and plain types; it is not read"
+    source, target = (json.dumps(str(place)) for place in (path, path.with_name(f"{path.stem}_plain.pth")))
+    code = (
+        f'import torch; c = torch.load({source}, map_location="cpu", weights_only=False); '
+        'd = c.state_dict() if hasattr(c, "state_dict") else {k: v for k, v in c.items() if isinstance(v, dict)}; '
+        f"torch.save(d, {target})"
+    )
+    return (
+        f"{path} holds {kind[1]} beside tensors and plain types; it is not read, as such a file can run code. If you "
+        f"trust whoever made it, this leaves the weights in {target}: {command('-c', code)}"
+    )
 
 
 def load_network(checkpoint: dict[str, Any], weights: Literal["model", "ema"] = "model") -> nn.Module:
