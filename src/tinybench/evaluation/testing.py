@@ -1,5 +1,6 @@
 """Testing a trained run: the only place where the test images are looked at."""
 
+import contextlib
 import io
 import math
 import sys
@@ -147,12 +148,13 @@ class TestedNetwork:
         same = content.get("tested") == self.tested | tested and not self._outdated(content)
         return content if same else {}
 
-    def drop_outdated(self, name: str) -> None:
-        """Delete such a file if it tells of weights or images that are no more, and say so."""
-        path = self.result_path(name)
-        if (content := self.results(name)) and self._outdated(content):
-            path.unlink()
-            print(f"{path} told of other weights or images and is deleted", file=sys.stderr)
+    def drop_outdated(self) -> None:
+        """Delete the results that tell of weights or images that are no more, and say so."""
+        for name, with_it in ((RESULTS, PREDICTIONS), (ROBUSTNESS, ROBUSTNESS)):
+            if (content := self.results(name)) and self._outdated(content):
+                for path in (self.result_path(name), self.result_path(with_it)):
+                    path.unlink(missing_ok=True)
+                print(f"{self.result_path(name)} told of other weights or images and is deleted", file=sys.stderr)
 
     def _outdated(self, content: dict[str, Any]) -> bool:
         """Whether it is certain that results are of other weights or images; older files name the epoch only."""
@@ -247,8 +249,20 @@ def test_network(network: TestedNetwork) -> dict[str, Any]:
     with atomic_paths(network.result_path(PREDICTIONS), network.result_path(RESULTS)) as (predictions, numbers):
         write_predictions(predictions, logits, images)
         numbers.write_text(json_text(results), encoding="utf-8")
-    network.drop_outdated(ROBUSTNESS)
+    network.drop_outdated()
+    if network.name == "best":
+        _drop_outdated_beside(network)
     return results
+
+
+def _drop_outdated_beside(network: TestedNetwork) -> None:
+    """Also of the run's last weights and their average, which training changes together with the best."""
+    kinds: tuple[Weights, ...] = ("last", "ema")
+    for weights in kinds:
+        path = network.path.with_name(CHECKPOINTS[weights])
+        if path.exists() and any(result_path(path, weights, name).exists() for name in (RESULTS, ROBUSTNESS)):
+            with contextlib.suppress(UserError):  # what cannot be read is not tested here
+                TestedNetwork(path, replace(network.options, weights=weights)).drop_outdated()
 
 
 def _kept(network: TestedNetwork) -> dict[str, float]:

@@ -239,7 +239,7 @@ def check_data(checkpoint: dict[str, Any], images: ImageSet, dataset: str) -> No
             )
 
 
-def check_resume(saved: dict[str, Any], recipe: Recipe, images: ImageSet) -> Recipe:
+def check_resume(saved: dict[str, Any], recipe: Recipe) -> Recipe:
     """Refuse to go on with anything that would change the result of the epochs already run.
 
     Returns:
@@ -247,9 +247,8 @@ def check_resume(saved: dict[str, Any], recipe: Recipe, images: ImageSet) -> Rec
 
     Raises:
         UsageError: naming the first field that differs.
-        UserError: the data have changed.
     """
-    # Where the images are does not matter, as long as they are the same.
+    # Where the images are does not matter; check_data sees whether they are the same.
     former = dataclasses.replace(Recipe.from_dict(saved["recipe"]), dataset=recipe.dataset)
     if differs := difference(former, recipe):
         raise UsageError(f"the checkpoint was trained with {differs}; it cannot be resumed so")
@@ -260,5 +259,4 @@ def check_resume(saved: dict[str, Any], recipe: Recipe, images: ImageSet) -> Rec
             f"epochs {recipe.epochs} instead of {former.epochs} would change the epochs already run; "
             "only a run that was started with total_epochs can be prolonged"
         )
-    check_data(saved, images, recipe.dataset)
     return recipe.with_numerics_of(former)

@@ -34,6 +34,7 @@ from tinybench.runtime.seeds import Purpose, derive_seed
 from tinybench.runtime.signals import StopSignals
 from tinybench.training.checkpoint import (
     anchored,
+    check_data,
     check_resume,
     network_checkpoint,
     read_checkpoint,
@@ -75,7 +76,8 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
     train_images, val_images = load_images(recipe, options.data_dir)
     checkpoint = read_checkpoint(resume) if resume else None
     if checkpoint:
-        recipe = check_resume(checkpoint, recipe, train_images)
+        recipe = check_resume(checkpoint, recipe)
+        check_data(checkpoint, train_images, recipe.dataset)
         train_images = replace(train_images, name=checkpoint["dataset"])  # a folder may bear another name by now
     distributed.require_same((recipe, train_images.fingerprint))
     recipe = distributed.of_main(choose_numerics(recipe, len(train_images), train_images.num_classes, device))
