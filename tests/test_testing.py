@@ -222,7 +222,7 @@ def test_a_run_finds_its_images_from_any_folder_and_after_a_move(tmp_path, monke
     monkeypatch.chdir(tmp_path / "here")
     run = RunOptions(run_name="run", data_dir=tmp_path / "data", results_dir=tmp_path / "results", device="cpu")
     recipe = Recipe(
-        model="vit", model_options=NETWORK, dataset="set", image_size=32, epochs=1, total_epochs=3, batch_size=8, lr=0.01
+        model="vit", model_options=NETWORK, dataset="set", image_size=32, epochs=1, total_epochs=3, batch_size=8
     )  # fmt: skip
     train(recipe, run)
     options, best, last = (
