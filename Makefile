@@ -20,10 +20,10 @@ run: $(VENV)/ready
 	@dataset=tiny-imagenet; $(BIN)/python src/curate_data.py || { dataset=demo; echo "no Tiny ImageNet: training on the demo data"; }; \
 	set -ex; name=quickstart_$(MODEL)_$$dataset; \
 	$(BIN)/python src/train.py --model $(MODEL) --dataset $$dataset --run_name $$name --overwrite $(FLAGS); \
-	$(BIN)/python src/test.py --model $$name; \
-	$(BIN)/python plots/plot_training_loss.py --model $$name; \
-	$(BIN)/python plots/plot_training_acc.py --model $$name; \
-	$(BIN)/python src/infer.py --model $$name --top_k 5 --image "$$(find data/curated/$$dataset/test -name '*.JPEG' | head -n 1)"
+	$(BIN)/python src/test.py --run $$name; \
+	$(BIN)/python plots/plot_training_loss.py --run $$name; \
+	$(BIN)/python plots/plot_training_acc.py --run $$name; \
+	$(BIN)/python src/infer.py --run $$name --top_k 5 --image "$$(find data/curated/$$dataset/test -name '*.JPEG' | head -n 1)"
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal

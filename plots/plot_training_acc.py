@@ -1,4 +1,4 @@
-"""Draw the training and validation accuracy of runs: `python plots/plot_training_acc.py --model resnet`."""
+"""Draw the training and validation accuracy of runs: `python plots/plot_training_acc.py --run resnet`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Draw the training and validation loss of runs: `python plots/plot_training_loss.py --model resnet`."""
+"""Draw the training and validation loss of runs: `python plots/plot_training_loss.py --run resnet`."""
 
 import sys
 from pathlib import Path

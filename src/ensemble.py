@@ -1,16 +1,22 @@
-"""Average the answers of tested runs, without running a network: `python src/ensemble.py --runs resnet vit`."""
+"""Average the answers of tested runs, without running a network: `python src/ensemble.py --run resnet vit`."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from tinybench import cli
 from tinybench.analysis.ensembles import score_line, write_ensemble
+from tinybench.evaluation.runs import PREDICTIONS, pick_runs
 
 
 @dataclass(kw_only=True)
 class Arguments:
-    runs: tuple[str, ...]
-    """Runs under results_dir to average; each must have been tested."""
+    run: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--runs"])] = ()
+    """Runs under results_dir to average, two or more; each must have been tested."""
+    model: tuple[str, ...] = ()
+    """Networks, to take the only run of each; or names of runs, as --run."""
     name: str = ""
     """Name of the results (default: the names of the runs joined by +)."""
     results_dir: Path = Path("results")
@@ -21,7 +27,8 @@ class Arguments:
 
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
-    path, results = write_ensemble(arguments.results_dir, arguments.runs, arguments.name)
+    runs = (*arguments.run, *pick_runs(arguments.results_dir, models=arguments.model, file=PREDICTIONS))
+    path, results = write_ensemble(arguments.results_dir, runs, arguments.name)
     for member in results["members"]:
         print(score_line(member["run"], member))
     print(score_line("ensemble", results))

@@ -1,7 +1,7 @@
 """Show where a trained network looks: `python src/explain.py --image x.jpg`.
 
 --image takes files and folders; each image becomes a PNG in --output, with its heat map and its likeliest class.
-Without --model, the run with the best validation accuracy is asked.
+Without --run, the network is asked that infer.py would ask.
 """
 
 import sys
@@ -12,7 +12,7 @@ from tinybench import cli
 from tinybench.errors import UserError
 from tinybench.evaluation.arguments import NetworkArguments
 from tinybench.evaluation.explain import draw, explain
-from tinybench.evaluation.infer import Classifier, find_checkpoint, list_images
+from tinybench.evaluation.infer import Classifier, find_checkpoint, introduction, list_images
 from tinybench.runtime.device import pick_device
 from tinybench.runtime.files import atomic_path
 
@@ -29,8 +29,10 @@ def main() -> int:
     arguments = cli.parse(Arguments, __doc__)
     arguments.check()
     paths = list(list_images(list(arguments.image)))
-    checkpoint = arguments.checkpoint or find_checkpoint(arguments.results_dir, arguments.model)
+    checkpoint = arguments.checkpoint or find_checkpoint(arguments)
     classifier = Classifier(checkpoint, pick_device(arguments.device))
+    if not arguments.checkpoint:
+        print(introduction(checkpoint, classifier.checkpoint), flush=True)
     names: dict[str, int] = {}
     failures = 0
     for path in paths:

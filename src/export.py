@@ -1,6 +1,7 @@
-"""Write a trained network in half precision, to share: `python src/export.py --model RUN --output FILE`.
+"""Write a trained network in half precision, to share: `python src/export.py --run RUN --output FILE`.
 
-Half the size of best_model.pth. Every command takes such a file as --checkpoint, or as the best_model.pth of a run.
+Without --run, it is the network that infer.py would ask. The file is half the size of best_model.pth, and every command
+takes it as --checkpoint, or as the best_model.pth of a run.
 """
 
 from dataclasses import dataclass
@@ -8,25 +9,21 @@ from pathlib import Path
 
 from tinybench import cli
 from tinybench.errors import UsageError
+from tinybench.evaluation.arguments import RunArguments
 from tinybench.evaluation.infer import find_checkpoint
 from tinybench.training.checkpoint import halved, read_checkpoint, write_checkpoint
 
 
 @dataclass(kw_only=True)
-class Arguments:
+class Arguments(RunArguments):
     output: Path
     """File to write."""
-    model: str = ""
-    """Run under results_dir (default: the one with the best validation accuracy)."""
-    results_dir: Path = Path("results")
-    """Where the folders of the runs are."""
-    debug: bool = False
-    """Show the whole traceback of an error."""
 
 
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
-    source = find_checkpoint(arguments.results_dir, arguments.model)
+    arguments.check()
+    source = find_checkpoint(arguments)
     if arguments.output.exists():
         raise UsageError(f"{arguments.output} is there already; choose another --output")
     checkpoint = halved(read_checkpoint(source))

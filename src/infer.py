@@ -1,6 +1,7 @@
 """Ask a trained network about images: `python src/infer.py --image x.jpg --top_k 5`.
 
---image takes files and folders. Without --model, the run with the best validation accuracy answers.
+--image takes files and folders. Without --run, the network that knows the most classes answers; of several on one data
+set, the one with the best validation accuracy.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ from pathlib import Path
 from tinybench import cli
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation.arguments import NetworkArguments
-from tinybench.evaluation.infer import Classifier, find_checkpoint, list_images
+from tinybench.evaluation.infer import Classifier, find_checkpoint, introduction, list_images
 from tinybench.runtime.device import pick_device
 
 
@@ -32,13 +33,10 @@ def main() -> int:
     if arguments.top_k < 1:
         raise UsageError(f"--top_k must be at least 1, not {arguments.top_k}")
     paths = list(list_images(list(arguments.image)))
-    checkpoint = arguments.checkpoint or find_checkpoint(arguments.results_dir, arguments.model)
+    checkpoint = arguments.checkpoint or find_checkpoint(arguments)
     classifier = Classifier(checkpoint, pick_device(arguments.device))
-    about = classifier.checkpoint
     if not arguments.json:
-        print(
-            f"{checkpoint}: {about['model']} on {about['dataset']}, {about['val_acc']:.2f} % on its validation images"
-        )
+        print(introduction(checkpoint, classifier.checkpoint))
     answers, failures = [], 0
     for path in paths:
         try:
@@ -54,7 +52,8 @@ def main() -> int:
             for guess in guesses:
                 print(f"  {guess.rank:>2}  {guess.probability:7.2%}  {guess.class_id}  {guess.name}")
     if arguments.json:
-        print(json.dumps({"checkpoint": str(checkpoint), "model": about["model"], "images": answers}, indent=2))
+        about = {"checkpoint": str(checkpoint), "model": classifier.checkpoint["model"]}
+        print(json.dumps({**about, "images": answers}, indent=2))
     return 1 if failures else 0
 
 

@@ -1,6 +1,7 @@
-"""Test trained networks on the test images: `python src/test.py --model resnet`, or every run without --model.
+"""Test trained networks on the test images: `python src/test.py --run resnet`.
 
-With --robustness, also on test images that are corrupted, attacked or partly hidden.
+Without --run, every trained run is tested that has not been, or whose weights or images have changed since. With
+--robustness, also on test images that are corrupted, attacked or partly hidden.
 """
 
 import sys
@@ -11,13 +12,26 @@ from typing import Literal
 from tinybench import cli
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation.arguments import NetworkArguments
-from tinybench.evaluation.robustness import robustness_line, test_robustness
-from tinybench.evaluation.testing import CHECKPOINTS, TestOptions, Weights, find_runs, result_line, test_checkpoint
+from tinybench.evaluation.robustness import former_robustness, measure_robustness, robustness_line
+from tinybench.evaluation.runs import find_runs
+from tinybench.evaluation.testing import (
+    CHECKPOINTS,
+    TestedNetwork,
+    TestOptions,
+    Weights,
+    former_results,
+    result_line,
+    test_network,
+)
 from tinybench.runtime.device import pick_device
 
 
 @dataclass(kw_only=True)
 class Arguments(NetworkArguments):
+    again: bool = False
+    """Without --run: test all runs, also those whose results still hold."""
+    dataset: str = ""
+    """Where the run's data set is now, if it has moved; the images must be the same."""
     weights: Weights = "best"
     """Of the best epoch on the validation images, of the last epoch, or the last moving average (of --checkpoint: ema
     takes its moving average, the others its weights)."""
@@ -51,6 +65,12 @@ def main() -> int:
         raise UsageError(f"--robustness_images must not be negative, but is {arguments.robustness_images}")
     if arguments.robustness_images and not arguments.robustness:
         raise UsageError("--robustness_images goes with --robustness")
+    runs = arguments.picked()
+    named = bool(runs or arguments.checkpoint)
+    if arguments.dataset and not named:
+        raise UsageError("--dataset says where the images of one run are now; name it with --run")
+    if arguments.again and named:
+        raise UsageError("--again goes without --run and --checkpoint: what is named is always tested")
     options = TestOptions(
         data_dir=arguments.data_dir,
         device=pick_device(arguments.device),
@@ -59,32 +79,49 @@ def main() -> int:
         precision=arguments.precision,
         tta=arguments.tta,
         calibrate=arguments.calibrate,
+        dataset=arguments.dataset,
     )
-
-    def test(name: str, checkpoint: Path) -> None:
-        results = test_checkpoint(checkpoint, options)
-        print(result_line(name, results), flush=True)
-        if arguments.errors:
-            from tinybench.analysis.errors import show_errors  # plotting is slow to import
-
-            show_errors(checkpoint, results, options.data_dir, arguments.output_dir / name)
-        if arguments.robustness:
-            results = test_robustness(checkpoint, options, images_per_class=arguments.robustness_images)
-            print(robustness_line(name, results), flush=True)
-
     if arguments.checkpoint:
-        test(arguments.checkpoint.stem, arguments.checkpoint)
-        return 0
-    failures = 0
-    for name, folder in find_runs(arguments.results_dir, arguments.model).items():
+        checkpoints = {arguments.checkpoint.stem: arguments.checkpoint}
+    else:
+        folders = runs or find_runs(arguments.results_dir)
+        checkpoints = {name: folder / CHECKPOINTS[options.weights] for name, folder in folders.items()}
+    skipped, failures = [], 0
+    for name, checkpoint in checkpoints.items():
         try:
-            test(name, folder / CHECKPOINTS[options.weights])
+            if not test(name, checkpoint, arguments, options, again=named or arguments.again):
+                skipped.append(name)
         except UserError as error:
-            if arguments.model:
+            if named:
                 raise
             failures += 1
             print(f"error: {name}: {error}", file=sys.stderr)
+    if skipped:
+        print(f"skipped, as their results still hold (--again tests them too): {', '.join(skipped)}")
     return 1 if failures else 0
+
+
+def test(name: str, checkpoint: Path, arguments: Arguments, options: TestOptions, *, again: bool) -> bool:
+    """Test a checkpoint and print what came of it; whether there was anything to do.
+
+    Args:
+        again: also what has been tested already, with results that still hold.
+    """
+    network = TestedNetwork(checkpoint, options)
+    former = {} if again else former_results(network)
+    results = former or test_network(network)
+    if not former or arguments.errors:
+        print(result_line(name, results), flush=True)
+    if arguments.errors:
+        from tinybench.analysis.errors import show_errors  # plotting is slow to import
+
+        show_errors(network, results, arguments.output_dir / name)
+    if arguments.robustness:
+        count = arguments.robustness_images
+        if again or not former_robustness(network, images_per_class=count):
+            print(robustness_line(name, measure_robustness(network, images_per_class=count)), flush=True)
+            return True
+    return not former
 
 
 if __name__ == "__main__":

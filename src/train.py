@@ -26,7 +26,7 @@ def main() -> None:
         )
     epoch, accuracy, _ = history.best()
     print(f"best epoch {epoch}: {accuracy:.2f} % on the validation images; the files are in {options.folder}")
-    print(f"next: {options.command('src/test.py', '--model', options.run_name)}")
+    print(f"next: {options.command('src/test.py', '--run', options.run_name)}")
 
 
 if __name__ == "__main__":

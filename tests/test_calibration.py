@@ -96,8 +96,10 @@ def test_calibration_looks_at_the_validation_images_of_the_run(demo_data, tmp_pa
 def test_other_training_images_are_refused(demo_data, tmp_path):
     path = save(tmp_path / "best_model.pth", demo_data)
     write_checkpoint(path, read_checkpoint(path) | {"fingerprint": "another"})
-    with pytest.raises(UserError, match="--calibrate"):
+    with pytest.raises(UserError, match="training images of demo are not those"):
         check(path, TestOptions(device=CPU, data_dir=demo_data, calibrate=True))
+    with pytest.raises(UserError, match="training images of demo are not those"):
+        load_validation_images(read_checkpoint(path), demo_data)
 
 
 def test_the_command_calibrates(demo_data, tmp_path, monkeypatch, capsys):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tinybench.errors import UserError
-from tinybench.runtime.files import atomic_path, read_json, write_json, write_text
+from tinybench.runtime.files import atomic_path, atomic_paths, read_json, write_json, write_text
 from tinybench.training.checkpoint import read_checkpoint, write_checkpoint
 
 
@@ -66,6 +66,23 @@ def test_a_full_disk_leaves_the_former_checkpoint(tmp_path, full_disk):
     assert "\n" not in str(caught.value)
     assert torch.equal(torch.load(path, weights_only=True)["weights"], torch.ones(10))
     assert [file.name for file in tmp_path.iterdir()] == ["last.pth"]
+
+
+def test_files_that_belong_together_change_together(tmp_path, full_disk):
+    paths = tmp_path / "a.json", tmp_path / "b.npz"
+    for path in paths:
+        path.write_text("old")
+
+    def write(size):
+        with atomic_paths(*paths) as temporaries:
+            for temporary in temporaries:
+                temporary.write_text("new" if temporary == temporaries[0] else "n" * size)
+
+    with pytest.raises(UserError, match=r"cannot write .*a\.json, .*b\.npz"):
+        write(1_000_000)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.json": "old", "b.npz": "old"}
+    write(2)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.json": "new", "b.npz": "nn"}
 
 
 def test_atomic_path_keeps_the_old_file_when_the_block_fails(tmp_path):

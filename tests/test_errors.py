@@ -47,6 +47,7 @@ def test_no_mistakes_no_pairs(demo_data, tmp_path):
         "per_class_accuracy": dict.fromkeys(images.class_ids, 100.0),
         "confusion_matrix": (5 * np.eye(10, dtype=int)).tolist(),
     }
+    (tmp_path / "mistaken_examples.png").touch()  # of an earlier network
     draw_errors(perfect, images, images.labels.numpy(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["class_examples.png"]
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,10 @@ from PIL import Image
 from tinybench.data import datasets
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation import metrics, testing
+from tinybench.evaluation.arguments import RunArguments
 from tinybench.evaluation.infer import Classifier, find_checkpoint, list_images
 from tinybench.evaluation.predict import predict_logits
+from tinybench.evaluation.runs import find_runs, pick_runs
 from tinybench.evaluation.testing import TestOptions
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.training.checkpoint import load_network, read_checkpoint, write_checkpoint
@@ -146,8 +149,10 @@ def test_a_checkpoint_that_does_not_fit_is_refused(results, options, tmp_path):
     path = changed_copy(results, tmp_path, class_ids=checkpoint["class_ids"][::-1])
     with pytest.raises(UserError, match="classes of demo"):
         testing.test_checkpoint(path, options)
-    with pytest.raises(UserError, match="not those that the network was trained on"):
-        testing.test_checkpoint(changed_copy(results, tmp_path, mean=[0.1, 0.1, 0.1]), options)
+    with pytest.raises(UserError, match="training images of demo are not those that the network was trained on"):
+        testing.test_checkpoint(changed_copy(results, tmp_path, fingerprint="another"), options)
+    with pytest.raises(UserError, match="test images of demo are not those that were there"):
+        testing.test_checkpoint(changed_copy(results, tmp_path, test_fingerprint="another"), options)
     wrong = {**checkpoint["model_options"], "dim": 32}
     with pytest.raises(UserError, match="weights do not fit") as caught:
         testing.test_checkpoint(changed_copy(results, tmp_path, model_options=wrong), options)
@@ -171,11 +176,23 @@ def test_the_command_tests_all_runs_and_names_a_broken_one(results, demo_data, t
 
 def test_without_runs_the_message_says_what_to_type(tmp_path, results):
     with pytest.raises(UsageError, match=r"python src/train\.py --model resnet"):
-        testing.find_runs(tmp_path)
-    with pytest.raises(UsageError, match=r"'vgg'.*there are: tiny"):
-        testing.find_runs(results, "vgg")
+        find_runs(tmp_path)
+    with pytest.raises(UsageError, match=r"'vgg'.*there are: tiny; train one: python src/train\.py --model vgg"):
+        pick_runs(results, ["vgg"])
     with pytest.raises(UsageError, match=r"python src/train\.py"):
-        find_checkpoint(tmp_path)
+        find_checkpoint(RunArguments(results_dir=tmp_path))
+
+
+def test_a_network_stands_for_its_only_run(results, tmp_path):
+    shutil.copytree(results / "tiny", tmp_path / "plan" / "vit" / "seed0")
+    assert list(pick_runs(tmp_path, models=["vit"])) == ["plan/vit/seed0"]
+    shutil.copytree(results / "tiny", tmp_path / "other")
+    with pytest.raises(UsageError, match=r"vit has 2 runs; pick one with --run: other, plan/vit/seed0$"):
+        pick_runs(tmp_path, models=["vit"])
+    shutil.copytree(results / "tiny", tmp_path / "vit")  # a run of that name goes before
+    assert list(pick_runs(tmp_path, ["other"], ["vit"])) == ["other", "vit"]
+    with pytest.raises(UsageError, match="no trained run 'resnet'"):
+        pick_runs(tmp_path, models=["resnet"])
 
 
 # ---- predicting
@@ -196,13 +213,27 @@ def test_a_prediction_is_that_of_testing(results, demo_data):
 
 
 def test_the_best_run_by_validation_accuracy_answers(results, tmp_path):
-    for name, accuracy in (("worse", 20.0), ("better", 30.0), ("without_history", 0)):
+    def add(name, accuracy, **dataset):
         (tmp_path / name).mkdir()
         (tmp_path / name / "best_model.pth").write_bytes((results / "tiny" / "best_model.pth").read_bytes())
         if accuracy:
-            (tmp_path / name / "history.json").write_text(json.dumps({"val_acc": [accuracy, 1.0]}))
-    assert find_checkpoint(tmp_path) == tmp_path / "better" / "best_model.pth"
-    assert find_checkpoint(tmp_path, "worse") == tmp_path / "worse" / "best_model.pth"
+            content = {"val_acc": [accuracy, 1.0], **({"dataset": dataset} if dataset else {})}
+            (tmp_path / name / "history.json").write_text(json.dumps(content))
+
+    def answers(**named):
+        return find_checkpoint(RunArguments(results_dir=tmp_path, **named)).parent.name
+
+    for name, accuracy in (("worse", 20.0), ("better", 30.0), ("without_history", 0)):
+        add(name, accuracy)
+    assert answers() == "better"
+    assert answers(run="worse") == "worse"
+    # Accuracies on other data say nothing, and fewer classes are easier.
+    add("few", 90.0, classes=10, fingerprint="photographs", train_images=4000)
+    add("demo", 95.0, classes=10, fingerprint="drawn", train_images=800)
+    assert answers() == "few"
+    add("many_worse", 40.0, classes=200, fingerprint="photographs", train_images=80000)
+    add("many_better", 50.0, classes=200, fingerprint="photographs", train_images=60000)
+    assert answers() == "many_better"
 
 
 def test_bad_files_are_one_line_each_and_the_others_answered(results, tmp_path):
@@ -240,11 +271,11 @@ def test_folders_without_images_and_bad_top_k_are_usage_errors(results, tmp_path
 def test_plots_are_written_where_the_contract_says(results, tmp_path):
     for script, name in (("loss", "training_loss.png"), ("acc", "training_accuracy.png")):
         script = f"plots/plot_training_{script}.py"
-        command(script, "--model", "tiny", "--results_dir", results, "--output_dir", tmp_path)
+        command(script, "--run", "tiny", "--results_dir", results, "--output_dir", tmp_path)
         with Image.open(tmp_path / "tiny" / name) as picture:
             assert min(picture.size) > 900
             assert len(picture.convert("RGB").getcolors(2**24)) > 50
-    _, err = command(script, "--model", "tiny", "vgg", "--results_dir", results, "--output_dir", tmp_path, status=1)
+    _, err = command(script, "--run", "tiny", "vgg", "--results_dir", results, "--output_dir", tmp_path, status=2)
     assert err.startswith("error: ")
     assert "python src/train.py --model vgg" in err
 

@@ -119,7 +119,7 @@ def test_weights_too_large_for_half_precision_are_refused(classifier):
 
 def test_export_writes_half_the_bytes_and_never_over_a_file(classifier, tmp_path):
     path, run = tmp_path / "shared" / "network.pth", classifier.path.parent
-    command = [sys.executable, "src/export.py", "--model", run.name, "--results_dir", run.parent, "--output", path]
+    command = [sys.executable, "src/export.py", "--run", run.name, "--results_dir", run.parent, "--output", path]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert path.stat().st_size < 0.7 * classifier.path.stat().st_size
@@ -131,7 +131,7 @@ def test_export_writes_half_the_bytes_and_never_over_a_file(classifier, tmp_path
 
 def test_the_network_that_comes_with_the_repository_answers(photo, tmp_path):
     photo.save(image := tmp_path / "x.png")
-    command = [sys.executable, "src/infer.py", "--model", "pretrained/speednet", "--image", image, "--json"]
+    command = [sys.executable, "src/infer.py", "--run", "pretrained/speednet", "--image", image, "--json"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     (answer,) = json.loads(done.stdout)["images"]
     assert len(answer["guesses"]) == 5

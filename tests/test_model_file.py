@@ -64,9 +64,9 @@ def test_train_test_and_infer_from_outside_of_the_package(my_net, demo_data, tmp
     trained = command(tmp_path, "train.py", "--model", "my_net", "--images_per_class", 5, "--batch_size", 20, *flags)
     assert trained.returncode == 0, trained.stderr
     assert "my_net: 718 parameters" in trained.stdout  # 6 kernels of 75 + 1, 2 * 6 of the norm, 10 * (24 + 1)
-    assert "next: python src/test.py --model my_net" in trained.stdout
+    assert "next: python src/test.py --run my_net" in trained.stdout
     assert "--model_file my_net.py" in trained.stdout
-    tested = command(tmp_path, "test.py", "--model", "my_net", *flags)
+    tested = command(tmp_path, "test.py", "--run", "my_net", *flags)
     assert tested.returncode == 0, tested.stderr
     assert (tmp_path / "results" / "my_net" / "test_results.json").exists()
     image = next((demo_data / "curated" / "demo" / "test").rglob("*.JPEG"))

@@ -37,6 +37,7 @@ def save(results_dir, run, *, seed=0, images=90, class_ids=CLASS_IDS, skill=1.5)
     labels = np.arange(images) % len(class_ids)
     logits = random.normal(size=(images, len(class_ids))) + skill * np.eye(len(class_ids))[labels]
     source = SimpleNamespace(labels=torch.from_numpy(labels), class_ids=class_ids)
+    (results_dir / run).mkdir(parents=True)
     write_predictions(results_dir / run / "predictions.npz", torch.from_numpy(logits).float(), source)
     return read_predictions(results_dir, run)
 
@@ -140,7 +141,7 @@ def test_a_damaged_file_is_one_line(tmp_path):
 
 
 def test_a_run_that_was_not_tested_says_what_to_type(tmp_path):
-    with pytest.raises(UserError, match=r"does not exist; .* python src/test\.py --model resnet$"):
+    with pytest.raises(UserError, match=r"does not exist; .* python src/test\.py --run resnet$"):
         read_predictions(tmp_path, "resnet")
 
 
@@ -213,7 +214,7 @@ def command(monkeypatch, *arguments):
 def test_the_command_prints_and_writes(tmp_path, monkeypatch, capsys):
     members = [save(tmp_path, f"plan/resnet/seed{seed}", seed=seed) for seed in range(2)]
     runs = [member.name for member in members]
-    assert command(monkeypatch, "--runs", *runs, "--results_dir", tmp_path) == 0
+    assert command(monkeypatch, "--run", *runs, "--results_dir", tmp_path) == 0
     lines = capsys.readouterr().out.splitlines()
     path = tmp_path / "ensembles" / "plan_resnet_seed0+plan_resnet_seed1.json"
     assert [line.split()[0] for line in lines] == [*runs, "ensemble", str(path)]

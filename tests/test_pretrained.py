@@ -1,13 +1,18 @@
 """Starting weights: torchvision's from its cache, ours, and strangers' files."""
 
+import argparse
 import dataclasses
 import pickle
+import shlex
+import subprocess
+import sys
 from urllib.error import URLError
 
 import pytest
 import timm
 import torch
 import torchvision
+from safetensors.torch import save_file
 from torch import nn
 
 from tinybench.data import datasets
@@ -154,6 +159,63 @@ def test_a_bare_state_dict_of_torchvision(tmp_path):
     images = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         torch.testing.assert_close(network(images), reference(images), rtol=1e-4, atol=1e-5)
+
+
+def prefixed(prefix):
+    return lambda state: {prefix + name: tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("wrap", "told"),
+    [
+        (prefixed("module."), ", without the prefix module."),
+        (prefixed("_orig_mod.module."), ", without the prefix _orig_mod.module."),
+        (lambda state: {"state_dict": prefixed("model.")(state)}, " (state_dict), without the prefix model."),
+        (lambda state: {"net": prefixed("module.")(state), "acc": 93.1}, " (net), without the prefix module."),
+        (lambda state: {"model": state, "model_ema": prefixed("module.")(state), "epoch": 89}, " (model)"),
+        (lambda state: {"model_state_dict": state, "optimizer": {"state": {}}}, " (model_state_dict)"),
+        (lambda state: {"model": {"state_dict": state}}, " (model.state_dict)"),
+        (lambda state: {"model_ema": {"n_averaged": torch.tensor(3), **prefixed("module.")(state)}}, " (model_ema)"),
+        (lambda state: state | {"epoch": 3}, ""),
+    ],
+)
+@pytest.mark.parametrize("name", ["resnet18", "vit"])
+def test_the_wrappings_that_weights_come_in(tmp_path, wrap, told, name):
+    model, options = ("resnet", STOCK) if name == "resnet18" else ("vit", VIT)
+    theirs = trained("resnet18") if name == "resnet18" else build_model("vit", num_classes=1000, **VIT)
+    torch.save(wrap(theirs.state_dict()), path := tmp_path / "weights.pth")
+    network, summary = start(model, path, **options)
+    assert summary.left == summary.resized == []
+    assert set(summary.unused) <= {"n_averaged"}
+    assert summary.source.startswith(f"{path}{told}")
+    images = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(network(images), theirs.eval()(images), rtol=1e-4, atol=1e-5)
+
+
+def test_safetensors(tmp_path):
+    reference = trained("resnet18")
+    save_file(reference.state_dict(), path := tmp_path / "weights.safetensors")
+    network, _ = start("resnet", path, **STOCK)
+    assert torch.equal(network.stages[3][1].conv2.weight, reference.layer4[1].conv2.weight)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match="is damaged or no safetensors file") as caught:
+        start("resnet", path, **STOCK)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_a_refused_file_holds_is_named_with_a_way_out(tmp_path, zipped):
+    reference, path = trained("resnet18"), tmp_path / "my weights.pth"
+    content = {"state_dict": reference.state_dict(), "args": argparse.Namespace(lr=1)}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UserError, match=r"holds argparse\.Namespace beside tensors .* can run code") as caught:
+        start("resnet", path, **STOCK)
+    assert "\n" not in str(caught.value)
+    command = str(caught.value).rpartition("python -c ")[2]
+    subprocess.run(f"{shlex.quote(sys.executable)} -c {command}", shell=True, check=True)
+    network, _ = start("resnet", tmp_path / "my weights_plain.pth", **STOCK)
+    assert torch.equal(network.stages[3][1].conv2.weight, reference.layer4[1].conv2.weight)
 
 
 def test_positions_for_larger_images(tmp_path, demo_data):

@@ -1,8 +1,10 @@
 """Testing checkpoints that are not simply the best of a run: other files, odd data, diverged networks."""
 
+import errno
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +18,21 @@ from tinybench.evaluation import testing
 from tinybench.evaluation.infer import Classifier
 from tinybench.evaluation.testing import TestOptions
 from tinybench.models import build_model
-from tinybench.recipe import Recipe
-from tinybench.training.checkpoint import network_checkpoint, network_options, write_checkpoint
+from tinybench.recipe import Recipe, RunOptions
+from tinybench.runtime.files import write_json
+from tinybench.training.checkpoint import network_checkpoint, network_options, read_checkpoint, write_checkpoint
+from tinybench.training.trainer import train
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
 NETWORK = {"dim": 16, "depth": 1, "num_heads": 2, "patch_size": 16}
 
 
-def save(path, data_dir, *, dataset="demo", seed=0, epoch=1, broken=False):
+def save(path, data_dir, *, dataset="demo", seed=0, epoch=1, broken=False, normalize="data"):
     """A checkpoint of an untrained network, as the trainer would have written it."""
-    recipe = Recipe(model="vit", model_options=NETWORK, dataset=str(dataset), image_size=32)
+    recipe = Recipe(model="vit", model_options=NETWORK, dataset=str(dataset), image_size=32, normalize=normalize)
     images = datasets.load(recipe.dataset, "train", data_dir, recipe.image_size)
+    images = datasets.normalized_as(images, normalize)
     torch.manual_seed(seed)
     options = {"num_classes": images.num_classes, "image_size": recipe.image_size, **network_options(recipe)}
     model = build_model(recipe.model, **options)
@@ -78,6 +83,173 @@ def test_another_checkpoint_leaves_the_results_of_the_best_alone(tmp_path, demo_
     assert other["test_loss"] != best["test_loss"]
     assert json.loads((tmp_path / "test_results_checkpoint_epoch_10.json").read_text()) == other
     assert (tmp_path / "predictions_checkpoint_epoch_10.npz").exists()
+
+
+def test_testing_again_keeps_what_other_options_gave(tmp_path, demo_data, capsys):
+    path, options = save(tmp_path / "best_model.pth", demo_data), TestOptions(device=CPU, data_dir=demo_data)
+    first = testing.test_checkpoint(path, replace(options, tta=True, calibrate=True))
+    again = testing.test_checkpoint(path, options)
+    assert {"tta_acc", "temperature"} <= again.keys()
+    assert again == first | {"images_per_second": again["images_per_second"]}
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("change", ["weights", "precision", "an older version's file"])
+def test_what_may_no_longer_hold_is_left_out_and_named(tmp_path, demo_data, capsys, change):
+    path, options = save(tmp_path / "best_model.pth", demo_data), TestOptions(device=CPU, data_dir=demo_data)
+    former = testing.test_checkpoint(path, replace(options, tta=True))
+    if change == "weights":
+        save(path, demo_data, seed=1)
+    elif change == "precision":
+        options = replace(options, precision="bf16")
+    else:
+        write_json(tmp_path / "test_results.json", {key: former[key] for key in former if key != "tested"})
+    assert "tta_acc" not in testing.test_checkpoint(path, options)
+    assert "test_results.json: tta_loss, tta_acc, tta_top5_acc are left out" in capsys.readouterr().err
+
+
+def test_results_of_former_weights_do_not_stay(tmp_path, demo_data, capsys):
+    best, last = (save(tmp_path / name, demo_data) for name in ("best_model.pth", "last.pth"))
+    options = TestOptions(device=CPU, data_dir=demo_data)
+    about = testing.test_checkpoint(best, options)
+    testing.test_checkpoint(last, replace(options, weights="last"))
+    older = {"epoch": about["epoch"], "dataset": about["dataset"]}
+    write_json(tmp_path / "robustness.json", older)  # nothing speaks against it
+    testing.test_checkpoint(best, options)
+    names = ["robustness.json", "test_results_last.json", "predictions_last.npz"]
+    assert all((tmp_path / name).exists() for name in names)
+    for path in (best, last):  # as if training had gone on
+        save(path, demo_data, seed=1, epoch=2)
+    testing.test_checkpoint(best, options)
+    assert not any((tmp_path / name).exists() for name in names)
+    told = capsys.readouterr().err
+    assert [line.split()[0] for line in told.splitlines()] == [
+        str(tmp_path / "robustness.json"), str(tmp_path / "test_results_last.json"),
+    ]  # fmt: skip
+    assert json.loads((tmp_path / "test_results.json").read_text())["epoch"] == 2
+
+
+def test_results_and_predictions_change_together(tmp_path, demo_data, monkeypatch):
+    path, options = save(tmp_path / "best_model.pth", demo_data), TestOptions(device=CPU, data_dir=demo_data)
+    testing.test_checkpoint(path, options)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir() if file != path}
+    save(path, demo_data, seed=1)
+
+    def full(value):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(testing, "json_text", full)
+    with pytest.raises(UserError, match=r"cannot write .*predictions\.npz, .*test_results\.json: No space left"):
+        testing.test_checkpoint(path, options)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir() if file != path} == before
+
+
+def test_without_a_run_only_what_has_to_be_is_tested(tmp_path, demo_data, monkeypatch, capsys):
+    for name in ("a", "b"):
+        save(tmp_path / name / "best_model.pth", demo_data)
+
+    def tested(*flags):
+        folders = ("--results_dir", tmp_path, "--data_dir", demo_data, "--device", "cpu")
+        assert main_of("src/test.py", monkeypatch, *folders, *flags) == 0
+        out = capsys.readouterr().out.splitlines()
+        return [line.split()[0] for line in out if "top-1" in line], [line for line in out if "skipped" in line]
+
+    assert tested() == (["a", "b"], [])
+    assert tested() == ([], ["skipped, as their results still hold (--again tests them too): a, b"])
+    save(tmp_path / "b" / "best_model.pth", demo_data, seed=1)
+    assert tested()[0] == ["b"]
+    (tmp_path / "a" / "predictions.npz").unlink()
+    assert tested()[0] == ["a"]
+    assert tested("--tta")[0] == ["a", "b"]
+    assert tested("--tta")[0] == tested()[0] == []
+    assert tested("--again")[0] == ["a", "b"]
+    assert tested("--run", "a") == (["a"], [])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--again", "--checkpoint", "x.pth"), "--again goes without --run and --checkpoint"),
+        (("--dataset", "folder"), "name it with --run"),
+        (("--run", "a", "--model", "b"), "--run and --model each name a run"),
+    ],
+)
+def test_flags_that_do_not_go_together(flags, message, monkeypatch):
+    with pytest.raises(UsageError, match=message):
+        main_of("src/test.py", monkeypatch, *flags)
+
+
+# ---- data that moved, and data that changed
+
+
+def draw(folder, names="abc", count=10, start=0):
+    random = np.random.default_rng(start)
+    for name in names:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for index in range(start, start + count):
+            Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).save(folder / name / f"{index}.png")
+
+
+@pytest.mark.parametrize("normalize", ["data", "imagenet"])
+def test_images_added_after_training_are_noticed(tmp_path, normalize):
+    draw(tmp_path / "set")
+    path = save(tmp_path / "best_model.pth", tmp_path / "data", dataset=tmp_path / "set", normalize=normalize)
+    options = TestOptions(device=CPU, data_dir=tmp_path / "data")
+    assert testing.test_checkpoint(path, options)["compared_fingerprints"] == ["train", "test"]
+    draw(tmp_path / "set", start=10)  # some of the images trained on are now held out
+    with pytest.raises(UserError, match=rf"training images of {tmp_path}/set are not those .*fingerprint"):
+        testing.test_checkpoint(path, options)
+
+
+def test_other_test_images_are_noticed_where_they_are_known(tmp_path):
+    draw(tmp_path / "set" / "train")
+    draw(tmp_path / "set" / "test", start=10)
+    path = save(tmp_path / "best_model.pth", tmp_path / "data", dataset=tmp_path / "set")
+    options = TestOptions(device=CPU, data_dir=tmp_path / "data")
+    draw(tmp_path / "set" / "test", start=20)
+    with pytest.raises(UserError, match=r"test images of .*set are not those that were there when"):
+        testing.test_checkpoint(path, options)
+    checkpoint = read_checkpoint(path)
+    del checkpoint["test_fingerprint"]  # as in older ones
+    write_checkpoint(path, checkpoint)
+    results = testing.test_checkpoint(path, options)
+    assert "names the training images only" in testing.result_line("run", results)
+
+
+def test_a_run_finds_its_images_from_any_folder_and_after_a_move(tmp_path, monkeypatch):
+    draw(tmp_path / "here" / "set")
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    run = RunOptions(run_name="run", data_dir=tmp_path / "data", results_dir=tmp_path / "results", device="cpu")
+    recipe = Recipe(
+        model="vit", model_options=NETWORK, dataset="set", image_size=32, epochs=1, total_epochs=3, batch_size=8
+    )  # fmt: skip
+    train(recipe, run)
+    options, best, last = (
+        TestOptions(device=CPU, data_dir=run.data_dir), run.folder / "best_model.pth", run.folder / "last.pth"
+    )  # fmt: skip
+    monkeypatch.chdir(tmp_path / "there")
+    first = testing.test_checkpoint(best, options)
+    further = replace(Recipe.from_dict(read_checkpoint(last)["recipe"]), epochs=2)
+    train(further, run, resume=last)
+
+    moved = tmp_path / "there" / "elsewhere"
+    (tmp_path / "here" / "set").rename(moved)
+    further = replace(further, epochs=3)
+    for refused in (lambda: testing.test_checkpoint(best, options), lambda: train(further, run, resume=last)):
+        with pytest.raises(UserError, match=r"here/set is not there; if it has moved, .* --dataset"):
+            refused()
+    options = replace(options, dataset="elsewhere", calibrate=True)
+    again = testing.test_checkpoint(best, options)
+    assert again["dataset"] == first["dataset"]
+    assert len(train(replace(further, dataset="elsewhere"), run, resume=last)) == 3
+    assert json.loads((run.folder / "history.json").read_text())["dataset"]["name"] == "set"
+
+    draw(moved, start=10)
+    others = replace(further, dataset=str(moved), epochs=3)
+    for refused in (lambda: testing.test_checkpoint(best, options), lambda: train(others, run, resume=last)):
+        with pytest.raises(UserError, match=r"training images of .*elsewhere are not those"):
+            refused()
 
 
 def test_a_class_without_test_images_has_no_accuracy(tmp_path):

@@ -26,6 +26,7 @@ Share = Annotated[float, Interval(ge=0, lt=1)]
 Positive = Annotated[float, Interval(gt=0, le=1e6)]
 NotNegative = Annotated[float, Interval(ge=0, le=1e6)]
 
+IMAGENET = "imagenet"  # as pretrained: torchvision's weights, not a file
 NUMERICS = ("precision", "channels_last", "compile")  # the fields that precision auto decides
 
 

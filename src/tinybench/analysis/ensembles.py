@@ -24,7 +24,7 @@ def write_ensemble(results_dir: Path, runs: Sequence[str], name: str = "") -> tu
         UserError: a run was not tested, its file is damaged, or the runs were tested on different classes or images.
     """
     if len(runs) < 2 or len(set(runs)) < len(runs):
-        raise UsageError("--runs needs at least two runs, each once, such as --runs resnet vit")
+        raise UsageError("--run needs at least two runs, each once, such as --run resnet vit")
     if "/" in name or "\\" in name or name.startswith("."):
         raise UsageError(f"--name {name}: a name has no slash and does not begin with a dot")
     name = name or "+".join(runs).replace("/", "_")

@@ -9,8 +9,8 @@ from tinybench.analysis.classes import ClassResults, classes_of, mistakes_of
 from tinybench.analysis.figures.images import class_examples, mistaken_examples
 from tinybench.analysis.plotting import save_figure
 from tinybench.data.imageset import ImageSet
-from tinybench.evaluation.testing import load_test_images, result_path
-from tinybench.training.checkpoint import read_checkpoint
+from tinybench.evaluation.runs import PREDICTIONS
+from tinybench.evaluation.testing import TestedNetwork
 
 SHOWN = 8  # classes at either end, and pairs
 
@@ -34,21 +34,20 @@ def error_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def show_errors(checkpoint: Path, results: dict[str, Any], data_dir: Path, folder: Path) -> None:
-    """Print the table of a checkpoint that was just tested, and write its pictures into `folder`.
+def show_errors(network: TestedNetwork, results: dict[str, Any], folder: Path) -> None:
+    """Print the table of a tested network, and write its pictures into `folder`.
 
     Args:
-        results: what the test gave.
+        results: what its test gave.
     """
     print(error_table(results))
-    images = load_test_images(read_checkpoint(checkpoint), data_dir)
-    with np.load(result_path(checkpoint, results["weights"], "predictions.npz")) as predictions:
+    with np.load(network.result_path(PREDICTIONS)) as predictions:
         answers = predictions["logits"].argmax(1)
-    draw_errors(results, images, answers, folder)
+    draw_errors(results, network.images, answers, folder)
 
 
 def draw_errors(results: dict[str, Any], images: ImageSet, answers: np.ndarray, folder: Path) -> None:
-    """Write class_examples.png and mistaken_examples.png.
+    """Write class_examples.png and mistaken_examples.png; without mistakes, the latter is none, nor left from before.
 
     Args:
         images: those that were tested.
@@ -59,8 +58,11 @@ def draw_errors(results: dict[str, Any], images: ImageSet, answers: np.ndarray, 
     ends = [*order[:SHOWN], *order[max(SHOWN, len(order) - SHOWN) :]]  # once each where there are few
     save_figure(class_examples(images, answers, ends, classes.accuracy), folder / "class_examples.png")
     pairs = [(row.true_label, row.answer_label) for row in mistakes_of(classes).head(SHOWN).itertuples()]
+    mistaken = folder / "mistaken_examples.png"
     if pairs:
-        save_figure(mistaken_examples(images, answers, pairs), folder / "mistaken_examples.png")
+        save_figure(mistaken_examples(images, answers, pairs), mistaken)
+    else:
+        mistaken.unlink(missing_ok=True)
 
 
 def _hardest_first(classes: ClassResults) -> list[int]:

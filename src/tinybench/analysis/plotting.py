@@ -12,7 +12,8 @@ from tinybench import cli
 from tinybench.analysis import figures
 from tinybench.analysis.groups import comparable_runs, trained
 from tinybench.analysis.results import RunResults, load_runs, read_history, read_published
-from tinybench.errors import UserError
+from tinybench.errors import UsageError, UserError
+from tinybench.evaluation.runs import find_runs, pick_runs
 from tinybench.runtime.files import atomic_path
 
 DPI = 200  # enough for print
@@ -35,8 +36,10 @@ COMPARISON: dict[str, Callable[[Sequence[RunResults]], Figure]] = {
 
 @dataclass(kw_only=True)
 class PlotArguments:
-    model: tuple[str, ...]
-    """Runs to draw: one or several folders under results_dir."""
+    run: tuple[str, ...] = ()
+    """Runs under results_dir to draw, one or several."""
+    model: tuple[str, ...] = ()
+    """Networks, to draw the only run of each; or names of runs, as --run."""
     results_dir: Path = Path("results")
     """Where the folders of the runs are."""
     output_dir: Path = Path("plots")
@@ -49,7 +52,12 @@ def plot_runs(draw: Callable[[str, dict[str, Any]], Figure], file_name: str, des
     """Parse the command line, draw each run's history and save the pictures."""
     arguments = cli.parse(PlotArguments, description)
     # All histories first: a name mistyped leaves nothing half done.
-    histories = {run: read_history(arguments.results_dir, run) for run in arguments.model}
+    runs = pick_runs(arguments.results_dir, arguments.run, arguments.model, file="history.json")
+    if not runs:
+        raise UsageError(
+            f"name a run with --run; there are: {', '.join(find_runs(arguments.results_dir, 'history.json'))}"
+        )
+    histories = {run: read_history(arguments.results_dir, run) for run in runs}
     for run, history in histories.items():
         path = arguments.output_dir / run / file_name
         save_figure(draw(run, history), path)

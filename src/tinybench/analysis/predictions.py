@@ -54,7 +54,7 @@ def read_predictions(results_dir: Path, run: str) -> Predictions:
         UserError: the file is missing or damaged, or holds NaN.
     """
     path = results_dir / run / "predictions.npz"
-    test = command("src/test.py", "--model", run)
+    test = command("src/test.py", "--run", run)
     again = f"test that run again: {test}"
     if not path.exists():
         raise UserError(f"{path} does not exist; test that run first: {test}")

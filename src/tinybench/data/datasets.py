@@ -27,6 +27,7 @@ from tinybench.errors import UsageError, UserError, command
 from tinybench.runtime.seeds import Purpose, numpy_generator
 
 TEST_FOLDERS = ("test", "val", "valid", "validation")
+NAMES = (TINY_IMAGENET, demo.NAME, *SETS)  # all other data sets are folders
 # What networks trained on ImageNet expect.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Where a folder has no test images of its own, which are held out must not depend on any run.
@@ -62,6 +63,8 @@ def load(dataset: str, split: Split, data_dir: Path, image_size: int = 64) -> Im
         folder = pack_torchvision(dataset, data_dir)
     elif Path(dataset).is_dir():
         folder = pack_folder(Path(dataset), data_dir, image_size)
+    elif Path(dataset).name != dataset:
+        raise UsageError(f"the folder {dataset} is not there; if it has moved, give its new place with --dataset")
     else:
         raise UsageError(
             f"dataset {dataset!r} is neither {TINY_IMAGENET} nor {demo.NAME} nor {', '.join(SETS)} nor a folder of "

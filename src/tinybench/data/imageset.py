@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -20,6 +20,7 @@ class ImageSet:
         class_names: what people call the classes, in the same order.
         mean, std: of the training images per channel, in [0, 1]; what the pixels are normalised with.
         fingerprint: SHA-256 over pixels, labels and class ids.
+        split_fingerprints: of the whole data set, by split.
         file: the .npy file that `images` is, where they are all of one.
     """
 
@@ -31,6 +32,7 @@ class ImageSet:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     fingerprint: str
+    split_fingerprints: dict[str, str] = field(default_factory=dict)
     file: Path | None = None
 
     def __len__(self) -> int:

@@ -211,6 +211,7 @@ def load_packed(folder: Path, split: Split, remedy: str = "delete it and run the
             mean=tuple(metadata["mean"]),
             std=tuple(metadata["std"]),
             fingerprint=about["fingerprint"],
+            split_fingerprints={name: other["fingerprint"] for name, other in metadata["splits"].items()},
             file=folder / f"{split}_images.npy",
         )
     except (UserError, OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:

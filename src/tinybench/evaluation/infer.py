@@ -1,9 +1,10 @@
 """What a trained network says to image files."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -11,8 +12,9 @@ from torch import nn
 from tinybench.data.augment import normalize
 from tinybench.data.decode import IMAGE_SUFFIXES, decode_square
 from tinybench.errors import UsageError, UserError
+from tinybench.evaluation.arguments import RunArguments
 from tinybench.evaluation.metrics import require_finite
-from tinybench.evaluation.testing import find_runs
+from tinybench.evaluation.runs import BEST, find_runs
 from tinybench.runtime.files import read_json
 from tinybench.training.checkpoint import load_network, read_checkpoint
 
@@ -55,24 +57,48 @@ class Classifier:
         ]
 
 
-def find_checkpoint(results_dir: Path, model: str = "") -> Path:
-    """The best network of a run; of the run with the best validation accuracy where none is named.
+class Candidate(NamedTuple):
+    """A trained run: its data, and how well it does on the validation images among them."""
+
+    classes: int
+    fingerprint: str
+    train_images: int
+    val_acc: float
+    checkpoint: Path
+
+
+def find_checkpoint(arguments: RunArguments) -> Path:
+    """The best network of the run that is named; where none is, of the run that knows most.
+
+    Accuracies are compared on one data set only: that with the most classes, and of those the one with the most images.
 
     Raises:
         UsageError: there is no such run, or none at all.
     """
-    if model:
-        return find_runs(results_dir, model)[model] / "best_model.pth"
-    accuracies: dict[Path, float] = {}
-    for folder in find_runs(results_dir).values():
-        try:
+    for folder in arguments.picked().values():
+        return folder / BEST
+    candidates = []
+    for folder in find_runs(arguments.results_dir).values():
+        with contextlib.suppress(UserError, KeyError, ValueError, TypeError, AttributeError):
+            # A run without a readable history may still be asked for by name.
             history: dict[str, Any] = read_json(folder / "history.json")
-            accuracies[folder / "best_model.pth"] = max([*history["val_acc"], *history.get("ema_val_acc", [])])
-        except (UserError, KeyError, ValueError, TypeError):
-            continue  # a run without a readable history may still be asked for by name
-    if not accuracies:
-        raise UsageError(f"no run in {results_dir} has a readable history.json; name one with --model")
-    return max(accuracies, key=lambda path: accuracies[path])
+            data = history.get("dataset", {})
+            about = int(data.get("classes", 0)), str(data.get("fingerprint", "")), int(data.get("train_images", 0))
+            val_acc = max(map(float, [*history["val_acc"], *history.get("ema_val_acc", [])]))
+            candidates.append(Candidate(*about, val_acc, folder / BEST))
+    if not candidates:
+        raise UsageError(f"no run in {arguments.results_dir} has a readable history.json; name one with --run")
+    widest = max(candidates, key=lambda run: (run.classes, run.train_images))
+    rivals = [run for run in candidates if (run.classes, run.fingerprint) == (widest.classes, widest.fingerprint)]
+    return max(rivals, key=lambda run: run.val_acc).checkpoint
+
+
+def introduction(path: Path, checkpoint: dict[str, Any]) -> str:
+    """Which network answers, in a line."""
+    return (
+        f"{path}: {checkpoint['model']} on {checkpoint['dataset']}, {checkpoint['num_classes']} classes, "
+        f"{checkpoint['val_acc']:.2f} % on its validation images"
+    )
 
 
 def list_images(paths: list[Path]) -> Iterator[Path]:

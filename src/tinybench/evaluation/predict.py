@@ -1,6 +1,7 @@
 """A network on images: logits."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,13 @@ from torch import Tensor, nn
 from tinybench.data.batches import eval_batches
 from tinybench.data.imageset import ImageSet
 from tinybench.runtime.device import autocast
+
+# Told how many more images have passed through the network.
+Tick = Callable[[int], object]
+
+
+def ignore(_: int) -> None:
+    """A Tick for those who do not ask."""
 
 
 @torch.inference_mode()
@@ -21,11 +29,13 @@ def predict_logits(
     precision: str = "fp32",
     channels_last: bool = False,
     flip_tta: bool = False,
+    tick: Tick = ignore,
 ) -> Tensor:
     """The logits of every image, in order: float32 (N, classes) on the device.
 
     Args:
         flip_tta: give the logarithm of the mean of the probabilities of the image and of its mirror image instead.
+        tick: told after each batch; on a GPU, whose work goes on meanwhile, a little early.
     """
     model.eval()
     logits = []
@@ -36,4 +46,5 @@ def predict_logits(
                 mirrored = model(batch.flip(3)).float()
                 out = torch.logaddexp(out.log_softmax(1), mirrored.log_softmax(1)) - math.log(2)
         logits.append(out)
+        tick(len(out))
     return torch.cat(logits)

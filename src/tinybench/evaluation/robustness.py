@@ -2,7 +2,6 @@
 
 import itertools
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -16,7 +15,8 @@ from tinybench.data.imageset import ImageSet
 from tinybench.evaluation.attacks import fgsm, pgd
 from tinybench.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from tinybench.evaluation.occlusion import occlude, square_places
-from tinybench.evaluation.testing import TestedNetwork, TestOptions, load_test_images
+from tinybench.evaluation.predict import Tick
+from tinybench.evaluation.testing import ROBUSTNESS, TestedNetwork, TestOptions
 from tinybench.runtime.device import describe_environment
 from tinybench.runtime.files import write_json
 from tinybench.runtime.seeds import Purpose, torch_generator
@@ -27,24 +27,35 @@ PGD_STEPS = 10
 ATTACK_PASSES = 2 * (1 + PGD_STEPS)  # of FGSM and PGD together, there and back
 SHARES = (4, 2)  # the hidden square's side is the image's, divided by these
 
-# Told how many more images have passed through the network.
-Tick = Callable[[int], object]
-
 
 def test_robustness(path: Path, options: TestOptions, *, images_per_class: int) -> dict[str, Any]:
-    """Test a checkpoint on disturbed test images; write robustness.json beside it, and return what it holds.
+    """Test a checkpoint on disturbed images, as `measure_robustness` says.
 
-    Weights other than the best have files of their own, as test_checkpoint says. The attacks compute in fp32 whatever
-    the options say, since gradients vanish in fp16.
+    Raises:
+        UserError: the checkpoint or the data are missing or damaged, or do not fit each other.
+    """
+    return measure_robustness(TestedNetwork(path, options), images_per_class=images_per_class)
+
+
+def former_robustness(network: TestedNetwork, *, images_per_class: int) -> dict[str, Any]:
+    """The results of an earlier measurement that still holds; empty if there is none."""
+    return network.former(ROBUSTNESS, images_per_class=images_per_class)
+
+
+def measure_robustness(network: TestedNetwork, *, images_per_class: int) -> dict[str, Any]:
+    """Test a network on disturbed test images; write robustness.json beside its checkpoint, and return what it holds.
+
+    Weights other than the best have files of their own, as test_network says. The attacks compute in fp32 whatever the
+    options say, since gradients vanish in fp16.
 
     Args:
         images_per_class: use only the first so many test images of each class (0: all).
 
     Raises:
-        UserError: the checkpoint or the data are missing or damaged, or do not fit each other.
+        UserError: training diverged, or the file cannot be written.
     """
-    network = TestedNetwork(path, options)
-    images = first_of_each_class(load_test_images(network.checkpoint, options.data_dir), images_per_class)
+    options = network.options
+    images = first_of_each_class(network.images, images_per_class)
     results: dict[str, Any] = {"clean_acc": _accuracy(network, images)}
     seconds = {}
     parts = {"corruptions": on_corrupted, "attacks": on_attacked, "occlusion": on_occluded}
@@ -55,6 +66,7 @@ def test_robustness(path: Path, options: TestOptions, *, images_per_class: int) 
             seconds[part] = time.perf_counter() - started
     results |= {
         "corruption_acc": fmean(value for about in results["corruptions"].values() for value in about["accuracy"]),
+        "tested": network.tested | {"images_per_class": images_per_class},
         "weights": network.name,
         "epoch": network.checkpoint["epoch"],
         "model": network.checkpoint["model"],
@@ -74,7 +86,7 @@ def test_robustness(path: Path, options: TestOptions, *, images_per_class: int) 
         "seconds": seconds,
         "environment": describe_environment(options.device),
     }
-    write_json(network.result_path("robustness.json"), results)
+    write_json(network.result_path(ROBUSTNESS), results)
     return results
 
 

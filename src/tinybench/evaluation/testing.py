@@ -1,32 +1,46 @@
 """Testing a trained run: the only place where the test images are looked at."""
 
+import contextlib
 import io
 import math
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import (
+    Any,
+    Literal,
+    NoReturn,
+    NotRequired,  # pydantic wants these on Python 3.11
+)
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, with_config
 from torch import Tensor
+from tqdm import tqdm
+from typing_extensions import TypedDict
 
 from tinybench.data import datasets, split
 from tinybench.data.imageset import ImageSet
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import UserError
 from tinybench.evaluation import metrics
 from tinybench.evaluation.attacks import PixelNetwork
 from tinybench.evaluation.calibration import fit_temperature
-from tinybench.evaluation.predict import predict_logits
+from tinybench.evaluation.predict import Tick, ignore, predict_logits
+from tinybench.evaluation.runs import BEST, PREDICTIONS
 from tinybench.recipe import Recipe
 from tinybench.runtime.device import check_precision, describe_environment, memory_format, synchronize
-from tinybench.runtime.files import atomic_path, write_json
-from tinybench.training.checkpoint import load_network, read_checkpoint
+from tinybench.runtime.files import atomic_paths, json_text, read_json
+from tinybench.training.checkpoint import check_data, load_network, read_checkpoint, weights_fingerprint
 from tinybench.training.setup import load_images
+from tinybench.validation import validated
 
 Weights = Literal["best", "last", "ema"]
 
-CHECKPOINTS: dict[Weights, str] = {"best": "best_model.pth", "last": "last.pth", "ema": "last.pth"}
+RESULTS, ROBUSTNESS = "test_results.json", "robustness.json"
+PATIENCE = 2  # seconds, after which a bar appears
+CHECKPOINTS: dict[Weights, str] = {"best": BEST, "last": "last.pth", "ema": "last.pth"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +56,36 @@ class TestOptions:
     precision: str = "fp32"
     tta: bool = False
     calibrate: bool = False
+    dataset: str = ""
+    """Where the images of the run's data set are now, if not where they were in training."""
+
+
+# What an option adds to the results of a test.
+ADDED = {
+    "tta": ("tta_loss", "tta_acc", "tta_top5_acc"),
+    "calibrate": ("temperature", "nll_calibrated", "ece_calibrated"),
+}
+
+
+@with_config(ConfigDict(extra="allow", strict=True))
+class Results(TypedDict):
+    """What the files of results hold, of all versions."""
+
+    epoch: int
+    dataset: dict[str, Any]
+    tested: NotRequired[dict[str, Any]]
 
 
 class TestedNetwork:
-    """The network of a checkpoint, on the device and as the options want it.
+    """The network of a checkpoint, on the device and as the options want it, and the images to test it on.
 
     Attributes:
         name: of the weights, see `weights_name`.
+        images: the test images.
+        tested: what its results hold for, beside the images: the weights and the precision.
 
     Raises:
-        UserError: the checkpoint is missing or damaged, or lacks the weights.
+        UserError: the checkpoint or the images are missing or damaged, or do not fit each other.
     """
 
     __test__ = False  # not for pytest
@@ -62,10 +96,16 @@ class TestedNetwork:
         self.checkpoint = read_checkpoint(path)
         self.recipe = Recipe.from_dict(self.checkpoint["recipe"])
         self.name = weights_name(path, options.weights)
-        model = load_network(self.checkpoint, "ema" if options.weights == "ema" else "model")
+        kind: Literal["model", "ema"] = "ema" if options.weights == "ema" else "model"
+        model = load_network(self.checkpoint, kind)
         self.model = model.to(options.device).to(memory_format=memory_format(self.recipe.channels_last))
+        self.tested = {
+            "weights_fingerprint": weights_fingerprint(self.checkpoint, kind),
+            "precision": options.precision,
+        }
+        self.images = load_test_images(self.checkpoint, options.data_dir, options.dataset)
 
-    def logits(self, images: ImageSet, *, flip_tta: bool = False) -> Tensor:
+    def logits(self, images: ImageSet, *, flip_tta: bool = False, tick: Tick = ignore) -> Tensor:
         """float32 (N, classes) on the device; see `predict_logits`.
 
         Raises:
@@ -80,6 +120,7 @@ class TestedNetwork:
             precision=self.options.precision,
             channels_last=self.recipe.channels_last,
             flip_tta=flip_tta,
+            tick=tick,
         )
         return metrics.require_finite(logits, self.path)
 
@@ -97,6 +138,37 @@ class TestedNetwork:
         """A file beside the checkpoint, see the function of that name."""
         return result_path(self.path, self.name, name)
 
+    def former(self, name: str, **tested: Any) -> dict[str, Any]:
+        """What such a file holds, if it was measured on these weights and images and in this precision; else nothing.
+
+        Args:
+            tested: what it must have been measured on beside `self.tested`.
+        """
+        content = self.results(name)
+        same = content.get("tested") == self.tested | tested and not self._outdated(content)
+        return content if same else {}
+
+    def drop_outdated(self) -> None:
+        """Delete the results that tell of weights or images that are no more, and say so."""
+        for name, with_it in ((RESULTS, PREDICTIONS), (ROBUSTNESS, ROBUSTNESS)):
+            if (content := self.results(name)) and self._outdated(content):
+                for path in (self.result_path(name), self.result_path(with_it)):
+                    path.unlink(missing_ok=True)
+                print(f"{self.result_path(name)} told of other weights or images and is deleted", file=sys.stderr)
+
+    def _outdated(self, content: dict[str, Any]) -> bool:
+        """Whether it is certain that results are of other weights or images; older files name the epoch only."""
+        now = {**self.tested, "epoch": self.checkpoint["epoch"], "fingerprint": self.images.fingerprint}
+        then = content | content["dataset"] | content.get("tested", {})
+        return any(then.get(key, now[key]) != now[key] for key in ("weights_fingerprint", "epoch", "fingerprint"))
+
+    def results(self, name: str) -> dict[str, Any]:
+        """What such a file holds; nothing if it is missing or damaged."""
+        try:
+            return validated(Results, read_json(self.result_path(name)), name)
+        except UserError:
+            return {}
+
 
 def result_path(checkpoint: Path, weights: str, name: str) -> Path:
     """A file beside a checkpoint, for what its weights gave; weights other than the best are told in its name."""
@@ -110,28 +182,51 @@ def test_run(folder: Path, options: TestOptions) -> dict[str, Any]:
 
 
 def test_checkpoint(path: Path, options: TestOptions) -> dict[str, Any]:
-    """Test a checkpoint; write test_results.json and predictions.npz beside it, and return what the former holds.
-
-    Weights other than the best have files of their own: test_results_last.json and so on, see `weights_name`.
+    """Test a checkpoint, as `test_network` says.
 
     Raises:
         UserError: the checkpoint or the data are missing or damaged, or do not fit each other.
     """
-    network = TestedNetwork(path, options)
-    checkpoint = network.checkpoint
-    images = load_test_images(checkpoint, options.data_dir)
-    started = time.perf_counter()
-    logits = network.logits(images)
-    synchronize(options.device)
-    seconds = time.perf_counter() - started
-    logits, labels = logits.cpu(), images.labels
+    return test_network(TestedNetwork(path, options))
+
+
+def former_results(network: TestedNetwork) -> dict[str, Any]:
+    """The results of an earlier test that gave all that the options ask for and still holds; empty if there is none."""
+    former = network.former(RESULTS)
+    wanted = [key for option, keys in ADDED.items() if getattr(network.options, option) for key in keys]
+    whole = network.result_path(PREDICTIONS).exists() and all(key in former for key in wanted)
+    return former if whole else {}
+
+
+def test_network(network: TestedNetwork) -> dict[str, Any]:
+    """Test a network; write test_results.json and predictions.npz beside its checkpoint; return what the former holds.
+
+    Weights other than the best have files of their own: test_results_last.json and so on, see `weights_name`. What
+    other options gave in an earlier test is kept, if it still holds.
+
+    Raises:
+        UserError: training diverged, the validation images are missing, or the files cannot be written.
+    """
+    checkpoint, images, options = network.checkpoint, network.images, network.options
+    added: dict[str, float] = {}
+    with progress(network, len(images) * (1 + options.tta)) as bar:
+        started = time.perf_counter()
+        logits = network.logits(images, tick=bar.update)
+        synchronize(options.device)
+        seconds = time.perf_counter() - started
+        logits, labels = logits.cpu(), images.labels
+        if options.tta:
+            added |= headline(network.logits(images, flip_tta=True, tick=bar.update).cpu(), labels, "tta")
+    if options.calibrate:
+        added |= calibrated(network, logits, labels)
     confusion = metrics.confusion_matrix(logits, labels)
     results = {
         **headline(logits, labels, "test"),
         "nll": metrics.nll(logits, labels),
         "ece": metrics.ece(logits, labels),
-        **(calibrated(network, logits, labels) if options.calibrate else {}),
-        **(headline(network.logits(images, flip_tta=True).cpu(), labels, "tta") if options.tta else {}),
+        **_kept(network),
+        **added,
+        "tested": network.tested,
         "weights": network.name,
         "epoch": checkpoint["epoch"],
         "val_acc": checkpoint["val_acc"],
@@ -142,6 +237,7 @@ def test_checkpoint(path: Path, options: TestOptions) -> dict[str, Any]:
             "classes": images.num_classes,
             "test_images": len(images),
         },
+        "compared_fingerprints": ["train", "test"] if checkpoint.get("test_fingerprint") else ["train"],
         "precision": options.precision,
         "batch_size": options.batch_size,
         "images_per_second": len(images) / seconds,
@@ -150,9 +246,44 @@ def test_checkpoint(path: Path, options: TestOptions) -> dict[str, Any]:
         "per_class_accuracy": per_class(confusion, images.class_ids),
         "confusion_matrix": confusion.tolist(),
     }
-    write_json(network.result_path("test_results.json"), results)
-    write_predictions(network.result_path("predictions.npz"), logits, images)
+    with atomic_paths(network.result_path(PREDICTIONS), network.result_path(RESULTS)) as (predictions, numbers):
+        write_predictions(predictions, logits, images)
+        numbers.write_text(json_text(results), encoding="utf-8")
+    network.drop_outdated()
+    if network.name == "best":
+        _drop_outdated_beside(network)
     return results
+
+
+def _drop_outdated_beside(network: TestedNetwork) -> None:
+    """Also of the run's last weights and their average, which training changes together with the best."""
+    kinds: tuple[Weights, ...] = ("last", "ema")
+    for weights in kinds:
+        path = network.path.with_name(CHECKPOINTS[weights])
+        if path.exists() and any(result_path(path, weights, name).exists() for name in (RESULTS, ROBUSTNESS)):
+            with contextlib.suppress(UserError):  # what cannot be read is not tested here
+                TestedNetwork(path, replace(network.options, weights=weights)).drop_outdated()
+
+
+def _kept(network: TestedNetwork) -> dict[str, float]:
+    """What other options gave in an earlier test; what may no longer hold is left out, which is said."""
+    names = [key for keys in ADDED.values() for key in keys]
+    former = network.former(RESULTS)
+    if not former and (lost := [key for key in names if key in network.results(RESULTS)]):
+        print(
+            f"{network.result_path(RESULTS)}: {', '.join(lost)} are left out, as they are not known to be of these "
+            "weights, images and precision",
+            file=sys.stderr,
+        )
+    return {key: former[key] for key in names if key in former}
+
+
+def progress(network: TestedNetwork, images: int) -> "tqdm[NoReturn]":
+    """A bar with the time left, for what takes longer than PATIENCE."""
+    return tqdm(
+        total=images, desc=str(network.path.parent), unit=" images", unit_scale=True, delay=PATIENCE, leave=False,
+        disable=None,
+    )  # fmt: skip
 
 
 def weights_name(path: Path, weights: Weights) -> str:
@@ -177,8 +308,9 @@ def calibrated(network: TestedNetwork, logits: Tensor, labels: Tensor) -> dict[s
     Raises:
         UserError: the training images are missing, or no longer those that the validation images were held out of.
     """
-    images = load_validation_images(network.checkpoint, network.options.data_dir)
-    temperature = fit_temperature(network.logits(images).cpu(), images.labels)
+    images = load_validation_images(network.checkpoint, network.options.data_dir, network.options.dataset)
+    with progress(network, len(images)) as bar:
+        temperature = fit_temperature(network.logits(images, tick=bar.update).cpu(), images.labels)
     return {
         "temperature": temperature,
         "nll_calibrated": metrics.nll(logits / temperature, labels),
@@ -195,35 +327,34 @@ def headline(logits: Tensor, labels: Tensor, prefix: str) -> dict[str, float]:
     }
 
 
-def load_test_images(checkpoint: dict[str, Any], data_dir: Path) -> ImageSet:
+def load_test_images(checkpoint: dict[str, Any], data_dir: Path, dataset: str = "") -> ImageSet:
     """The test images of the data set and the classes that the checkpoint was trained on.
 
+    Args:
+        dataset: where the data set is now, if not where it was in training.
+
     Raises:
-        UserError: the data set's classes are not those of the checkpoint, or in another order.
+        UserError: the data set is not the one that the checkpoint was trained on, or its classes are in another order.
     """
     recipe = Recipe.from_dict(checkpoint["recipe"])
-    images = datasets.load(recipe.dataset, "test", data_dir, checkpoint["image_size"])
-    images = datasets.normalized_as(images, recipe.normalize)
+    dataset = dataset or recipe.dataset
+    images = datasets.load(dataset, "test", data_dir, checkpoint["image_size"])
     images = split.first_classes(images, recipe.classes)
     if list(images.class_ids) != checkpoint["class_ids"]:
-        raise UserError(f"the classes of {images.name} in {data_dir} are not those that the network was trained on")
-    if (list(images.mean), list(images.std)) != (checkpoint["mean"], checkpoint["std"]):
-        raise UserError(f"the images of {images.name} in {data_dir} are not those that the network was trained on")
-    return images
+        raise UserError(f"the classes of {dataset} in {data_dir} are not those that the network was trained on")
+    check_data(checkpoint, images, dataset)
+    return replace(images, name=checkpoint["dataset"], mean=tuple(checkpoint["mean"]), std=tuple(checkpoint["std"]))
 
 
-def load_validation_images(checkpoint: dict[str, Any], data_dir: Path) -> ImageSet:
+def load_validation_images(checkpoint: dict[str, Any], data_dir: Path, dataset: str = "") -> ImageSet:
     """The images that the run held out of its training images.
 
     Raises:
         UserError: the training images are missing, or not those that the network was trained on.
     """
-    _, images = load_images(Recipe.from_dict(checkpoint["recipe"]), data_dir)
-    if images.fingerprint != checkpoint["fingerprint"]:
-        raise UserError(
-            f"the training images of {images.name} in {data_dir} are not those that the network was trained on, so its "
-            "validation images cannot be told from them; test without --calibrate"
-        )
+    recipe = Recipe.from_dict(checkpoint["recipe"])
+    _, images = load_images(replace(recipe, dataset=dataset or recipe.dataset), data_dir)
+    check_data(checkpoint, images, dataset or recipe.dataset)
     return images
 
 
@@ -236,25 +367,7 @@ def write_predictions(path: Path, logits: Tensor, images: ImageSet) -> None:
         labels=images.labels.numpy().astype(np.int16),
         class_ids=np.array(images.class_ids),
     )
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content.getvalue())
-
-
-def find_runs(results_dir: Path, model: str = "") -> dict[str, Path]:
-    """The folder of one run, or of every trained run at any depth below `results_dir`, by the run's name.
-
-    Raises:
-        UsageError: there is none; the message lists those that are there.
-    """
-    folders = sorted(path.parent for path in results_dir.rglob("best_model.pth"))
-    trained = {folder.relative_to(results_dir).as_posix(): folder for folder in folders}
-    if not trained:
-        raise UsageError(f"no trained run in {results_dir}; train one: python src/train.py --model {model or 'resnet'}")
-    if not model:
-        return trained
-    if model not in trained:
-        raise UsageError(f"no trained run {model!r} in {results_dir}; there are: {', '.join(trained)}")
-    return {model: trained[model]}
+    path.write_bytes(content.getvalue())
 
 
 def result_line(name: str, results: dict[str, Any]) -> str:
@@ -268,4 +381,6 @@ def result_line(name: str, results: dict[str, Any]) -> str:
         line += f"   at temperature {results['temperature']:.3f}: ECE {results['ece_calibrated']:.4f}"
     if "tta_acc" in results:
         line += f"   with TTA: top-1 {results['tta_acc']:.2f} %, top-5 {results['tta_top5_acc']:.2f} %"
+    if results.get("compared_fingerprints") == ["train"]:
+        line += "   (its checkpoint names the training images only; that the test images are the same is not known)"
     return line

@@ -14,33 +14,43 @@ from tinybench.validation import validated
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; it becomes `path` when the block ends well, and is deleted otherwise.
+def atomic_paths(*paths: Path) -> Iterator[list[Path]]:
+    """Yield a temporary path beside each; they become `paths` when the block ends well, and are deleted otherwise.
+
+    For files that only make sense together: none takes its place before all of them are on the disk.
 
     Raises:
-        UserError: the file cannot be written (disk full, no permission); `path` is as it was.
+        UserError: a file cannot be written (disk full, no permission); all are as they were.
     """
-    path = Path(path)
+    temporaries: list[Path] = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
-    temporary = Path(name)
-    try:
-        yield temporary
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+            os.close(handle)
+            temporaries.append(Path(name))
+        yield temporaries
         # mkstemp makes files private; give the mode that a plain open() would have given.
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        for temporary in temporaries:
+            temporary.chmod(0o666 & ~umask)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        for temporary, path in zip(temporaries, paths, strict=True):
+            temporary.replace(path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        raise UserError(f"cannot write {', '.join(map(str, paths))}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in temporaries:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """One of `atomic_paths`."""
+    with atomic_paths(Path(path)) as (temporary,):
+        yield temporary
 
 
 def write_text(path: Path, text: str) -> None:
@@ -48,12 +58,16 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON, lists of numbers on one line each. NaN and infinity are refused: they are not JSON."""
+def json_text(value: Any) -> str:
+    """Indented JSON, lists of numbers on one line each. NaN and infinity are refused: they are not JSON."""
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
     # A confusion matrix of 200 classes would take 40,000 lines. Inside a string no line ends, so none is touched.
-    text = re.sub(r"\[\n\s*([^\[\]{}\"]+?)\n\s*\]", lambda numbers: f"[{' '.join(numbers[1].split())}]", text)
-    write_text(path, text + "\n")
+    return re.sub(r"\[\n\s*([^\[\]{}\"]+?)\n\s*\]", lambda numbers: f"[{' '.join(numbers[1].split())}]", text) + "\n"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as `json_text` says."""
+    write_text(path, json_text(value))
 
 
 def read_json(path: Path, kind: Any = Any) -> Any:

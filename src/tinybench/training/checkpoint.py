@@ -5,7 +5,10 @@ code. `best_model.pth` holds a network and what is needed to use it, `last.pth` 
 """
 
 import dataclasses
+import hashlib
+import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +16,11 @@ import torch
 from torch import nn
 
 from tinybench import formats
+from tinybench.data import datasets
 from tinybench.data.imageset import ImageSet
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import UsageError, UserError, command
 from tinybench.models import build_model
-from tinybench.recipe import Recipe
+from tinybench.recipe import IMAGENET, Recipe
 from tinybench.runtime.files import atomic_path
 from tinybench.validation import validated
 
@@ -58,6 +62,7 @@ def network_checkpoint(
         "std": list(images.std),
         "dataset": images.name,
         "fingerprint": images.fingerprint,
+        "test_fingerprint": images.split_fingerprints.get("test", ""),
         "recipe": recipe.as_dict(),
         "epoch": epoch,
         "val_acc": val_acc,
@@ -91,7 +96,8 @@ def halved(checkpoint: dict[str, Any]) -> dict[str, Any]:
     for name, weight in weights.items():
         if not weight.isfinite().all():
             raise UserError(f"{name} holds weights that are too large for half precision, or not finite")
-    return {**{key: checkpoint[key] for key in ("format", *sorted(KEYS))}, "state_dict": weights}
+    kept = sorted(checkpoint.keys() & {"format", "test_fingerprint", *KEYS})
+    return {**{key: checkpoint[key] for key in kept}, "state_dict": weights}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -120,9 +126,26 @@ def read_tensors(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
-        raise UserError(f"{path} is damaged, or holds more than tensors and plain types; it is not read") from error
+        raise UserError(_refusal(path, str(error))) from error
     except Exception as error:  # torch raises RuntimeError, EOFError, KeyError and others for damaged files
         raise UserError(f"{path} is damaged or no checkpoint") from error
+
+
+def _refusal(path: Path, reason: str) -> str:
+    """What to say of a file that holds more than tensors and plain types, or is damaged."""
+    kind = re.search(r"GLOBAL ([\w.]+)", reason)
+    if not kind:
+        return f"{path} is damaged, or holds more than tensors and plain types; it is not read"
+    source, target = (json.dumps(str(place)) for place in (path, path.with_name(f"{path.stem}_plain.pth")))
+    code = (
+        f'import torch; c = torch.load({source}, map_location="cpu", weights_only=False); '
+        'd = c.state_dict() if hasattr(c, "state_dict") else {k: v for k, v in c.items() if isinstance(v, dict)}; '
+        f"torch.save(d, {target})"
+    )
+    return (
+        f"{path} holds {kind[1]} beside tensors and plain types; it is not read, as such a file can run code. If you "
+        f"trust whoever made it, this leaves the weights in {target}: {command('-c', code)}"
+    )
 
 
 def load_network(checkpoint: dict[str, Any], weights: Literal["model", "ema"] = "model") -> nn.Module:
@@ -131,17 +154,36 @@ def load_network(checkpoint: dict[str, Any], weights: Literal["model", "ema"] = 
     Raises:
         UserError: the checkpoint has no such weights, or they do not fit the network.
     """
-    key = "state_dict" if weights == "model" else "ema_state_dict"
-    if key not in checkpoint:
-        raise UserError("the checkpoint holds no moving average of the weights; it was trained with ema_decay 0")
+    state_dict = _state_dict(checkpoint, weights)
     model = build_model(
         checkpoint["model"],
         num_classes=checkpoint["num_classes"],
         image_size=checkpoint["image_size"],
         **checkpoint["model_options"],
     )
-    load_weights(model, checkpoint[key])
+    load_weights(model, state_dict)
     return model.eval()
+
+
+def weights_fingerprint(checkpoint: dict[str, Any], weights: Literal["model", "ema"] = "model") -> str:
+    """SHA-256 over the weights and over what else of a checkpoint makes logits out of pixels.
+
+    Raises:
+        UserError: the checkpoint has no such weights.
+    """
+    about = ("model", "model_options", "image_size", "class_ids", "mean", "std")
+    digest = hashlib.sha256(repr([checkpoint[key] for key in about]).encode())
+    for name, tensor in _state_dict(checkpoint, weights).items():
+        digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _state_dict(checkpoint: dict[str, Any], weights: Literal["model", "ema"]) -> dict[str, torch.Tensor]:
+    key = "state_dict" if weights == "model" else "ema_state_dict"
+    if key not in checkpoint:
+        raise UserError("the checkpoint holds no moving average of the weights; it was trained with ema_decay 0")
+    return checkpoint[key]
 
 
 def load_weights(model: nn.Module, state_dict: dict[str, torch.Tensor]) -> None:
@@ -157,9 +199,19 @@ def load_weights(model: nn.Module, state_dict: dict[str, torch.Tensor]) -> None:
         raise UserError(f"the weights do not fit the network: {reason[0].strip()}") from error
 
 
+def anchored(recipe: Recipe) -> Recipe:
+    """With absolute paths, so that the run can be resumed and tested from any folder."""
+    paths = {name: getattr(recipe, name) for name in ("dataset", "pretrained", "teacher")}
+    names = ("", IMAGENET, *datasets.NAMES)
+    there: dict[str, Any] = {
+        name: str(Path(path).resolve()) for name, path in paths.items() if path not in names and Path(path).exists()
+    }
+    return dataclasses.replace(recipe, **there)
+
+
 def difference(former: Recipe, recipe: Recipe) -> str:
     """The first field that would give another result, in words; empty where there is none."""
-    recipe = recipe.with_numerics_of(former)
+    former, recipe = anchored(former), anchored(recipe.with_numerics_of(former))
     for name in (spec.name for spec in dataclasses.fields(Recipe)):
         before, now = getattr(former, name), getattr(recipe, name)
         if name not in FREE_ON_RESUME and before != now:
@@ -167,7 +219,29 @@ def difference(former: Recipe, recipe: Recipe) -> str:
     return ""
 
 
-def check_resume(saved: dict[str, Any], recipe: Recipe, images: ImageSet) -> Recipe:
+def check_data(checkpoint: dict[str, Any], images: ImageSet, dataset: str) -> None:
+    """Refuse a data set that is not the one that the network was trained on.
+
+    Args:
+        images: any of its splits. Older checkpoints tell of the training images only.
+        dataset: what to call it.
+
+    Raises:
+        UserError: the training images are others, or the test images.
+    """
+    for split, key, those in (
+        ("train", "fingerprint", "training images of {} are not those that the network was trained on"),
+        ("test", "test_fingerprint", "test images of {} are not those that were there when the network was trained"),
+    ):
+        former, now = checkpoint.get(key, ""), images.split_fingerprints.get(split, "")
+        if former and former != now:
+            raise UserError(
+                f"the {those.format(dataset)} (fingerprint {now[:16]}, not {former[:16]}); put them back as they were, "
+                "name the folder that holds them with --dataset, or train again"
+            )
+
+
+def check_resume(saved: dict[str, Any], recipe: Recipe) -> Recipe:
     """Refuse to go on with anything that would change the result of the epochs already run.
 
     Returns:
@@ -175,9 +249,9 @@ def check_resume(saved: dict[str, Any], recipe: Recipe, images: ImageSet) -> Rec
 
     Raises:
         UsageError: naming the first field that differs.
-        UserError: the data have changed.
     """
-    former = Recipe.from_dict(saved["recipe"])
+    # Where the images are does not matter; check_data sees whether they are the same.
+    former = dataclasses.replace(Recipe.from_dict(saved["recipe"]), dataset=recipe.dataset)
     if differs := difference(former, recipe):
         raise UsageError(f"the checkpoint was trained with {differs}; it cannot be resumed so")
     # Without total_epochs, all that follows the length of the run is as long as epochs says.
@@ -187,6 +261,4 @@ def check_resume(saved: dict[str, Any], recipe: Recipe, images: ImageSet) -> Rec
             f"epochs {recipe.epochs} instead of {former.epochs} would change the epochs already run; "
             "only a run that was started with total_epochs can be prolonged"
         )
-    if saved["fingerprint"] != images.fingerprint:
-        raise UserError(f"the images of {images.name} are not those that the checkpoint was trained on")
     return recipe.with_numerics_of(former)

@@ -1,27 +1,36 @@
 """Starting weights: torchvision's, trained on ImageNet, or those of a file.
 
-A tensor is taken over where name and shape fit. What does not fit (the head of other classes, another stem) keeps its
-fresh values, and the summary says so.
+A file may be a checkpoint of ours, or a state dict in any of the wrappings that people save them in. A tensor is taken
+over where name and shape fit. What does not fit (the head of other classes, another stem) keeps its fresh values, and
+the summary says so.
 """
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tinybench.errors import UsageError, UserError, command
-from tinybench.recipe import Recipe, load_recipes
+from tinybench.recipe import IMAGENET, Recipe, load_recipes
 from tinybench.training.checkpoint import read_tensors
 from tinybench.training.freezing import head_of
 
-IMAGENET = "imagenet"
+# Where programs keep a network's weights in a checkpoint, in the order in which they are looked for.
+WRAPPINGS = (
+    "state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params", "model_ema",
+    "state_dict_ema", "ema_state_dict", "ema",
+)  # fmt: skip
+PREFIXES = 4  # names may have so many: _orig_mod.module.model.
 LISTED = 6  # names that the summary lists of each kind
 
 
@@ -79,12 +88,10 @@ def load_pretrained(model: nn.Module, recipe: Recipe, class_ids: Sequence[str]) 
     if source == IMAGENET:
         source, weights = _imagenet(recipe)
     else:
-        weights = _state_dict(Path(source), model, class_ids)
-    if recipe.model in COUNTERPARTS:
-        weights = {_renamed(name, COUNTERPARTS[recipe.model]): tensor for name, tensor in weights.items()}
-
-    summary = Summary(source)
+        source, weights = _state_dict(Path(source), model, class_ids)
     own = model.state_dict()
+    prefix, weights = _ours(weights, own.keys(), COUNTERPARTS.get(recipe.model))
+    summary = Summary(f"{source}, without the prefix {prefix}" if prefix else source)
     for name, tensor in own.items():
         if name not in weights:
             if not name.endswith("num_batches_tracked"):  # older files lack this counter, and nothing reads it
@@ -155,27 +162,69 @@ def _imagenet(recipe: Recipe) -> tuple[str, dict[str, Tensor]]:
     return f"torchvision's {name} (ImageNet)", state
 
 
-def _state_dict(path: Path, model: nn.Module, class_ids: Sequence[str]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint or a state dict by name; without the head of a run that learned other classes."""
+def _state_dict(path: Path, model: nn.Module, class_ids: Sequence[str]) -> tuple[str, dict[str, Tensor]]:
+    """What to call the weights, and the tensors by name; without the head of our runs that learned other classes."""
     if not path.is_file():
         run = path.parent.name
         hint = f"; make it with {command('src/train.py', '--recipe', run)}" if run in load_recipes() else ""
         raise UsageError(
             f"pretrained {path} is no file; it takes {IMAGENET}, or the path of a checkpoint or state dict{hint}"
         )
-    content = read_tensors(path)
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise UserError(f"{path} holds no state dict, a dict from names to tensors")
+    content = _read(path)
+    found = _unwrapped(content)
+    if found is None:
+        keys = f"; it has {_shortened(sorted(map(str, content)))}" if isinstance(content, dict) else ""
+        raise UserError(f"{path} holds no state dict, a dict from names to tensors{keys}")
+    wrapping, state = found
+    source = f"{path} ({wrapping})" if wrapping else str(path)
     if content.get("class_ids", list(class_ids)) == list(class_ids):
-        return dict(state)
+        return source, state
     head = {id(parameter) for parameter in head_of(model).parameters()}
     names = {name for name, parameter in model.named_parameters() if id(parameter) in head}
-    return {name: tensor for name, tensor in state.items() if name not in names}
+    return source, {name: tensor for name, tensor in state.items() if name not in names}
 
 
-def _renamed(name: str, counterpart: Counterpart) -> str:
-    for pattern, replacement in counterpart.renames.items():
+def _read(path: Path) -> Any:
+    if path.suffix != ".safetensors":
+        return read_tensors(path)
+    try:
+        return load_file(path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged or no safetensors file: {error}") from error
+
+
+def _unwrapped(content: Any) -> tuple[str, dict[str, Tensor]] | None:
+    """The state dict in what a program saved, and under which keys it was; None if there is none."""
+    if not isinstance(content, dict):
+        return None
+    for key in WRAPPINGS:
+        if inner := _unwrapped(content.get(key)):
+            return ".".join(filter(None, (key, inner[0]))), inner[1]
+    tensors = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
+    return ("", tensors) if tensors else None
+
+
+def _ours(
+    weights: dict[str, Tensor], own: Collection[str], counterpart: Counterpart | None
+) -> tuple[str, dict[str, Tensor]]:
+    """The tensors under our names, and which prefix theirs had: DataParallel's module., torch.compile's _orig_mod., …
+
+    Whatever most names begin with may be a prefix; as many are taken off as make the most names ours.
+    """
+    candidates, prefix = [], ""
+    for _ in range(PREFIXES + 1):
+        ours = {_renamed(name.removeprefix(prefix), counterpart): tensor for name, tensor in weights.items()}
+        candidates.append((len(ours.keys() & own), prefix, ours))
+        longer = Counter(name[len(prefix) :].partition(".")[0] for name in weights if name.startswith(prefix))
+        prefix += "".join(f"{first}." for first, _ in longer.most_common(1))
+    _, prefix, ours = max(candidates, key=lambda candidate: candidate[0])
+    return prefix, ours
+
+
+def _renamed(name: str, counterpart: Counterpart | None) -> str:
+    for pattern, replacement in counterpart.renames.items() if counterpart else ():
         name = re.sub(pattern, replacement, name)
     return name
 

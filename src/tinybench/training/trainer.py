@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -32,6 +33,8 @@ from tinybench.runtime.device import (
 from tinybench.runtime.seeds import Purpose, derive_seed
 from tinybench.runtime.signals import StopSignals
 from tinybench.training.checkpoint import (
+    anchored,
+    check_data,
     check_resume,
     network_checkpoint,
     read_checkpoint,
@@ -69,10 +72,13 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
     """
     device = pick_device(options.device)
     check_precision(device, recipe.precision)
+    recipe = anchored(recipe)
     train_images, val_images = load_images(recipe, options.data_dir)
     checkpoint = read_checkpoint(resume) if resume else None
     if checkpoint:
-        recipe = check_resume(checkpoint, recipe, train_images)
+        recipe = check_resume(checkpoint, recipe)
+        check_data(checkpoint, train_images, recipe.dataset)
+        train_images = replace(train_images, name=checkpoint["dataset"])  # a folder may bear another name by now
     distributed.require_same((recipe, train_images.fingerprint))
     recipe = distributed.of_main(choose_numerics(recipe, len(train_images), train_images.num_classes, device))
     state = build_state(recipe, train_images, val_images, device, resumed=resume is not None)
