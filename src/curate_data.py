@@ -15,6 +15,8 @@ from tinybench.data.packed import is_intact, summarize
 class Arguments:
     source: str | None = None
     """Zip, extracted folder or address to take instead of the published archive."""
+    skip_damaged: bool = False
+    """Leave out the images that cannot be read, instead of naming them and stopping."""
     data_dir: Path = Path("data")
     """Where to put everything."""
     debug: bool = False
@@ -27,7 +29,7 @@ def main() -> None:
     if arguments.source is None and is_intact(folder):
         print("already curated; --source makes it anew")
     else:
-        curate(arguments.source, arguments.data_dir)
+        curate(arguments.source, arguments.data_dir, skip_damaged=arguments.skip_damaged)
         if not is_published_source(arguments.source):
             print("the source is not the published archive byte for byte; its counts and image sizes are the same")
     print(summarize(folder))

@@ -17,6 +17,8 @@ class Arguments:
     """Print the mean and the standard deviation of the training images by channel, and do nothing else."""
     image_size: int = 64
     """Side in pixels at which a folder's images are looked at."""
+    skip_damaged: bool = False
+    """Leave out the images of a folder that cannot be read."""
     data_dir: Path = Path("data")
     """Where the data sets are."""
     results_dir: Path = Path("results")
@@ -28,11 +30,13 @@ class Arguments:
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
     if arguments.statistics:
-        train = load(arguments.dataset, "train", arguments.data_dir, arguments.image_size)
+        train = load(
+            arguments.dataset, "train", arguments.data_dir, arguments.image_size, skip_damaged=arguments.skip_damaged
+        )
         for name, values in (("mean", train.mean), ("std", train.std)):
             print(f"{name:<6}" + ", ".join(f"{value:.4f}" for value in values))
         return
-    numbers = explore(arguments.dataset, arguments.data_dir, arguments.image_size)
+    numbers = explore(arguments.dataset, arguments.data_dir, arguments.image_size, arguments.skip_damaged)
     path = arguments.results_dir / "data_exploration" / f"{numbers['name']}.json"
     write_json(path, numbers)
     print(describe(numbers))

@@ -90,7 +90,13 @@ class PackedSplit(TypedDict):
 
 
 @with_config(STRICT)
-class DataSet(TypedDict):
+class _DataSet(TypedDict, total=False):
+    white: Annotated[float, Interval(ge=0)]
+    left_out: list[str]
+
+
+@with_config(STRICT)
+class DataSet(_DataSet):
     """dataset.json of a packed data set."""
 
     name: str
@@ -122,6 +128,9 @@ class TrainingState(TypedDict):
 
 @with_config(STRICT)
 class _Checkpoint(TypedDict, total=False):
+    test_fingerprint: str
+    val_fingerprint: str
+    white: Annotated[float, Interval(ge=0)]
     training: TrainingState
     ema_state_dict: dict[str, Tensor]
 

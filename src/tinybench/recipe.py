@@ -66,6 +66,8 @@ class Recipe:
     """Share of each class's training images that is held out for validation."""
     normalize: Literal["data", "imagenet"] = "data"
     """Whose channel means and deviations the pixels are normalised with: the training images', or ImageNet's."""
+    skip_damaged: bool = False
+    """Leave out the images of a folder that cannot be read, instead of naming them and stopping."""
     stream: bool = False
     """Leave the images in their file, shuffled in windows of 96 MiB, where they do not fit into memory."""
 

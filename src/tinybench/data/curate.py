@@ -1,7 +1,8 @@
 """From the published archive to class folders, class names and packed arrays; every count is verified.
 
 The archive's layout: wnids.txt (the classes), words.txt (what they are called), train/<wnid>/images/*.JPEG,
-val/images/*.JPEG with val/val_annotations.txt (which class each belongs to). Its test folder has no labels and is left
+val/images/*.JPEG with val/val_annotations.txt (which class each belongs to); people also sort the images of either
+straight into folders of their classes. Its test folder has no labels and is left
 out; the val images become the test set.
 """
 
@@ -13,20 +14,23 @@ import os
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Protocol
 
 from tinybench.data.decode import decode_exact
 from tinybench.data.download import ARCHIVE_BYTES, ARCHIVE_FILE, ARCHIVE_MD5, ARCHIVE_URL, download, is_published
-from tinybench.data.packed import Split, is_intact, one_at_a_time, pack_split, start_anew, write_metadata
+from tinybench.data.folders import is_litter
+from tinybench.data.packed import Split, ensure_packed, pack_splits, write_metadata
 from tinybench.errors import UsageError, UserError
 from tinybench.runtime.files import write_text
 
 NAME = "tiny-imagenet"
+ANNOTATIONS = "val/val_annotations.txt"
 MAX_FILES = 250_000  # the published archive holds 120,206
 MAX_BYTES = 1_000_000_000  # and 245,688,432 bytes of them
+MAX_FILE_BYTES = 20_000_000  # of one file; the largest is words.txt with 2.7 million
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,12 @@ class Source(Protocol):
 
     names: list[str]
 
-    def read(self, name: str) -> bytes: ...
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            UserError: it is damaged, or larger than MAX_FILE_BYTES.
+        """
 
 
 class ZipSource:
@@ -59,6 +68,8 @@ class ZipSource:
         except (OSError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} is no zip archive, or damaged: {error}") from error
         members = self._zip.infolist()
+        if large := [member.filename for member in members if member.file_size > MAX_FILE_BYTES]:
+            raise UserError(f"{path} holds {large[0]!r} of more than {MAX_FILE_BYTES:,} bytes; it is not unpacked")
         if len(members) > MAX_FILES or sum(member.file_size for member in members) > MAX_BYTES:
             raise UserError(f"{path} holds more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes; it is not unpacked")
         for member in members:
@@ -75,7 +86,8 @@ class ZipSource:
         if times > 1:
             raise UserError(f"{path} is hostile: it holds {name!r} {times} times; nothing was unpacked")
         self._top = _top_folder(files, path)
-        self.names = [name.removeprefix(self._top) for name in files if name.startswith(self._top)]
+        names = [name.removeprefix(self._top) for name in files if name.startswith(self._top)]
+        self.names = [name for name in names if not any(map(is_litter, PurePosixPath(name).parts))]
 
     def read(self, name: str) -> bytes:
         try:
@@ -98,15 +110,20 @@ class FolderSource:
     def _files(self, folder: str) -> Iterator[str]:
         with os.scandir(self._root / folder) as entries:
             for entry in entries:
+                if is_litter(entry.name):
+                    continue
                 if entry.is_symlink():
                     raise UserError(f"{entry.path} is a link; an archive's folder has none")
                 if entry.is_dir():
                     yield from self._files(f"{folder}{entry.name}/")
-                else:
+                elif entry.is_file():
                     yield f"{folder}{entry.name}"
 
     def read(self, name: str) -> bytes:
-        return (self._root / name).read_bytes()
+        path = self._root / name
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise UserError(f"{path} has more than {MAX_FILE_BYTES:,} bytes; it is not read")
+        return path.read_bytes()
 
 
 def _top_folder(files: list[str], path: Path) -> str:
@@ -119,20 +136,24 @@ def _top_folder(files: list[str], path: Path) -> str:
 
 def curate_if_missing(data_dir: Path) -> None:
     """Download and curate Tiny ImageNet unless that has been done."""
-    folder = data_dir / "curated" / NAME
-    with one_at_a_time(folder):
-        if not is_intact(folder):
-            _curate(None, data_dir)
+    curate(None, data_dir, anew=False)
 
 
-def curate(source: str | None, data_dir: Path) -> dict[str, Any]:
-    """Curate Tiny ImageNet from a zip, a folder or an address (default: the published one).
+def curate(source: str | None, data_dir: Path, *, anew: bool = True, skip_damaged: bool = False) -> Path:
+    """Curate Tiny ImageNet from a zip, a folder or an address (default: the published one); its folder is returned.
+
+    Former data are replaced once the new ones are complete.
+
+    Args:
+        anew: also where it has been done.
+        skip_damaged: leave out the images that cannot be read.
 
     Raises:
         UserError: the source is missing, damaged, hostile or not complete.
     """
-    with one_at_a_time(data_dir / "curated" / NAME):
-        return _curate(source, data_dir)
+
+    open_it = functools.partial(_open_source, source, data_dir)
+    return curate_layout(open_it, data_dir, NAME, PUBLISHED, anew=anew, skip_damaged=skip_damaged)
 
 
 def is_published_source(source: str | None) -> bool:
@@ -140,7 +161,7 @@ def is_published_source(source: str | None) -> bool:
     return source in (None, ARCHIVE_URL) or (Path(source or "").is_file() and is_published(Path(source or "")))
 
 
-def _curate(source: str | None, data_dir: Path) -> dict[str, Any]:
+def _open_source(source: str | None, data_dir: Path) -> Source:
     is_address = source is None or source.startswith(("http://", "https://", "ftp://", "file://"))
     if not is_address and not Path(source or "").exists():
         raise UsageError(f"--source {source}: no such file or folder")
@@ -152,45 +173,59 @@ def _curate(source: str | None, data_dir: Path) -> dict[str, Any]:
         path = download(source, downloads / f"{hashlib.sha256(source.encode()).hexdigest()[:12]}.zip")
     else:
         path = Path(source)
-    origin: Source
     try:
-        origin = FolderSource(path) if path.is_dir() else ZipSource(path)
+        return FolderSource(path) if path.is_dir() else ZipSource(path)
     except UserError:
         if is_address:
             path.unlink()  # perhaps the server brings the archive another time
         raise
-    return curate_layout(origin, data_dir, NAME, PUBLISHED)
 
 
-def curate_layout(source: Source, data_dir: Path, name: str, layout: Layout) -> dict[str, Any]:
-    """Sort a source's images into class folders and pack them; the metadata of the packed folder is returned.
+def curate_layout(
+    open_source: Callable[[], Source],
+    data_dir: Path,
+    name: str,
+    layout: Layout,
+    *,
+    anew: bool = True,
+    skip_damaged: bool = False,
+) -> Path:
+    """Sort a source's images into class folders and pack them; the packed folder is returned.
 
-    The folder is made anew, and its metadata are written last: an interrupted curation is simply run again.
+    Args:
+        open_source: gives the source, when it is needed.
+        anew, skip_damaged: see `curate`.
 
     Raises:
         UserError: files are missing, too many, damaged, or of another size.
     """
+
+    def make(folder: Path) -> None:
+        mapping = data_dir / "class_mappings" / f"{name}.csv"
+        _curate_into(folder, open_source(), name, layout, mapping, skip_damaged)
+
+    return ensure_packed(data_dir / "curated" / name, make, anew=anew)
+
+
+def _curate_into(folder: Path, source: Source, name: str, layout: Layout, mapping: Path, skip_damaged: bool) -> None:
     class_ids, words = read_classes(source, layout)
     members = sort_members(source, class_ids, layout)
-    folder = data_dir / "curated" / name
-    start_anew(folder)
     for split in ("train", "test"):
         for class_id in class_ids:
             (folder / split / class_id).mkdir(parents=True)
-    packed = {}
-    for split, items in members.items():
 
-        def fetch(member: str, split: Split = split, items: dict[str, int] = items) -> tuple[str, bytes]:
-            data = source.read(member)
-            (folder / split / class_ids[items[member]] / PurePosixPath(member).name).write_bytes(data)
-            return member, data
+    def fetch(split: Split, member: str) -> tuple[str, bytes]:
+        data = source.read(member)
+        (folder / split / class_ids[members[split][member]] / PurePosixPath(member).name).write_bytes(data)
+        return member, data
 
-        decode = functools.partial(decode_exact, layout.image_size)
-        packed[split] = pack_split(folder, split, list(items.items()), class_ids, layout.image_size, fetch, decode)
-    write_class_mapping(data_dir / "class_mappings" / f"{name}.csv", class_ids, words)
+    items = {split: list(labels.items()) for split, labels in members.items()}
+    decode = functools.partial(decode_exact, layout.image_size)
+    packed, left_out = pack_splits(folder, items, class_ids, layout.image_size, fetch, decode, skip_damaged)
+    write_class_mapping(mapping, class_ids, words)
     # Of the synonyms that words.txt lists, people use the first.
     names = [words[class_id].split(",")[0] for class_id in class_ids]
-    return write_metadata(folder, name=name, class_ids=class_ids, class_names=names, splits=packed)
+    write_metadata(folder, name=name, class_ids=class_ids, class_names=names, splits=packed, left_out=left_out)
 
 
 def read_classes(source: Source, layout: Layout) -> tuple[list[str], dict[str, str]]:
@@ -213,16 +248,20 @@ def sort_members(source: Source, class_ids: list[str], layout: Layout) -> dict[S
     label_of = {class_id: label for label, class_id in enumerate(class_ids)}
     train: list[tuple[int, str]] = []
     test: list[tuple[int, str]] = []
-    rows = (line.split("\t") for line in _text(source, "val/val_annotations.txt").splitlines())
-    annotations = {row[0]: row[1] for row in rows if len(row) > 1}
+    annotations: dict[str, str] = {}  # none are needed where the val images were sorted into folders of their classes
+    if ANNOTATIONS in source.names:
+        rows = (line.split("\t") for line in _text(source, ANNOTATIONS).splitlines())
+        annotations = {row[0]: row[1] for row in rows if len(row) > 1}
     for name in source.names:
         parts = PurePosixPath(name).parts
         if not name.endswith(".JPEG") or parts[0] not in ("train", "val"):
             continue
-        if parts[0] == "train" and len(parts) == 4 and parts[2] == "images" and parts[1] in label_of:
+        if parts[0] == "train" and parts[1] in label_of and (len(parts) == 3 or parts[2:-1] == ("images",)):
             train.append((label_of[parts[1]], name))
         elif parts[:2] == ("val", "images") and len(parts) == 3 and annotations.get(parts[2]) in label_of:
             test.append((label_of[annotations[parts[2]]], name))
+        elif parts[0] == "val" and parts[1] in label_of and (len(parts) == 3 or parts[2:-1] == ("images",)):
+            test.append((label_of[parts[1]], name))
         else:
             raise UserError(f"{name} belongs to no class, by wnids.txt and val_annotations.txt")
     for what, pairs, expected in (("train", train, layout.train_per_class), ("val", test, layout.test_per_class)):

@@ -1,45 +1,43 @@
 """Data sets by name: tiny-imagenet, demo, those of torchvision, or any folder of class folders."""
 
+import contextlib
 import functools
 import hashlib
+import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tinybench.data import demo
 from tinybench.data.curate import NAME as TINY_IMAGENET
 from tinybench.data.curate import curate_if_missing
-from tinybench.data.decode import IMAGE_SUFFIXES, decode_square
+from tinybench.data.decode import DEEP_SUFFIXES, NamedSource, decode_square, deep_range, white_of
+from tinybench.data.folders import read_folder
 from tinybench.data.imageset import ImageSet
 from tinybench.data.packed import (
-    PackedSplit,
     Split,
-    is_intact,
+    ensure_packed,
     is_packed,
     load_packed,
-    one_at_a_time,
-    pack_split,
-    start_anew,
+    pack_splits,
     write_metadata,
 )
 from tinybench.data.torchvision_sets import SETS, pack_torchvision
-from tinybench.errors import UsageError, UserError, command
-from tinybench.runtime.seeds import Purpose, numpy_generator
+from tinybench.errors import UsageError, UserError, command, printable
 
-TEST_FOLDERS = ("test", "val", "valid", "validation")
 NAMES = (TINY_IMAGENET, demo.NAME, *SETS)  # all other data sets are folders
 # What networks trained on ImageNet expect.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Where a folder has no test images of its own, which are held out must not depend on any run.
-HOLDOUT_SEED, HOLDOUT_FRACTION = 0, 0.2
 
 
-def load(dataset: str, split: Split, data_dir: Path, image_size: int = 64) -> ImageSet:
-    """The train or the test images of a data set.
+def load(dataset: str, split: Split, data_dir: Path, image_size: int = 64, *, skip_damaged: bool = False) -> ImageSet:
+    """The train or the test images of a data set, or the validation images of a folder that has some of its own.
 
     Args:
         dataset: tiny-imagenet, demo, one of torchvision_sets.SETS, or the path of a folder.
         image_size: side in pixels that a folder's images are packed at; the others are stored at their own.
+        skip_damaged: leave out the images of a folder that cannot be read.
 
     Raises:
         UserError: the data are missing or damaged; the message says what to type.
@@ -55,14 +53,11 @@ def load(dataset: str, split: Split, data_dir: Path, image_size: int = 64) -> Im
             )
         return load_packed(folder, split, remedy=f"make it again with {make}")
     if dataset == demo.NAME:
-        folder = data_dir / "curated" / demo.NAME
-        with one_at_a_time(folder):
-            if not is_intact(folder):
-                demo.make(data_dir)
+        folder = demo.pack(data_dir)
     elif dataset in SETS:
         folder = pack_torchvision(dataset, data_dir)
     elif Path(dataset).is_dir():
-        folder = pack_folder(Path(dataset), data_dir, image_size)
+        folder = pack_folder(Path(dataset), data_dir, image_size, skip_damaged=skip_damaged)
     elif Path(dataset).name != dataset:
         raise UsageError(f"the folder {dataset} is not there; if it has moved, give its new place with --dataset")
     else:
@@ -95,86 +90,62 @@ def normalized_as(images: ImageSet, normalize: str) -> ImageSet:
     return replace(images, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
-def pack_folder(root: Path, data_dir: Path, image_size: int) -> Path:
-    """Pack a folder of class folders, unless that has been done; the packed folder is returned.
+def pack_folder(root: Path, data_dir: Path, image_size: int, *, skip_damaged: bool = False) -> Path:
+    """Pack a folder of class folders (see folders.py), unless that has been done; the packed folder is returned.
 
-    Either `root` holds the class folders, and a fifth of each class is held out as the test set, or it holds train/ and
-    test/ (or val/), and they hold them. Images are scaled so that the shorter side fits, and their centre is cropped.
+    Images are scaled so that the shorter side fits, and their centre is cropped.
+
+    Raises:
+        UserError: the folder holds no classes, or damaged images that are not to be left out.
     """
-    train, test = _splits_of(root)
-    listed = [path for files in (*train.values(), *test.values()) for path in files]
-    state = [(path.relative_to(root).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in listed]
-    digest = hashlib.sha256(repr((str(root.resolve()), image_size, sorted(state))).encode()).hexdigest()
-    slug = re.sub(r"[^a-z0-9]+", "-", root.resolve().name.lower()).strip("-") or "folder"
-    folder = data_dir / "curated" / f"{slug}-{image_size}-{digest[:12]}"
-    with one_at_a_time(folder):
-        if not is_intact(folder):
-            start_anew(folder)
-            class_ids = sorted(train)
-            packed: dict[Split, PackedSplit] = {}
-            sides: dict[Split, dict[str, list[Path]]] = {"train": train, "test": test}
-            for split, files in sides.items():
-                packed[split] = pack_split(
-                    folder,
-                    split,
-                    [(path, label) for label, name in enumerate(class_ids) for path in files.get(name, [])],
-                    class_ids,
-                    image_size,
-                    fetch=lambda path: (str(path), path),
-                    decode=functools.partial(decode_square, image_size),
-                )
-            write_metadata(folder, name=slug, class_ids=class_ids, class_names=class_ids, splits=packed)
-    return folder
-
-
-def _splits_of(root: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """For train and test: the files of each class."""
     if (root / "wnids.txt").is_file() and (root / "val" / "images").is_dir():
-        raise UsageError(
-            f"{root} is an extracted Tiny ImageNet; type {command('src/curate_data.py', '--source', root)}"
+        curate = command("src/curate_data.py", "--source", root)
+        raise UsageError(f"{root} is an extracted Tiny ImageNet; type {curate}")
+    listing = read_folder(root)
+    listed = [path for classes in listing.splits.values() for files in classes.values() for path in files]
+    state = [(path.relative_to(root).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in listed]
+    identity = (str(root.resolve()), image_size, sorted(state), *(["skip_damaged"] if skip_damaged else []))
+    digest = hashlib.sha256(repr(identity).encode()).hexdigest()
+    slug = re.sub(r"[^a-z0-9]+", "-", root.resolve().name.lower()).strip("-") or "folder"
+
+    def make(folder: Path) -> None:
+        print(f"{printable(root)}:\n{listing}", flush=True)
+        white = _white(listed)
+        classes = sorted(listing.splits["train"])
+        names = [os.fsencode(name).decode(errors="backslashreplace") for name in classes]
+        items = {
+            split: [(path, label) for label, name in enumerate(classes) for path in files.get(name, [])]
+            for split, files in listing.splits.items()
+        }
+        decode = functools.partial(decode_square, image_size, white=white)
+        packed, left_out = pack_splits(folder, items, names, image_size, _named, decode, skip_damaged)
+        write_metadata(
+            folder, name=slug, class_ids=names, class_names=names, splits=packed, white=white, left_out=left_out
         )
-    # A split holds folders; else it is a class that bears its name, or test images without labels.
-    own_test = next((root / name for name in TEST_FOLDERS if _folders_in(root / name)), None)
-    if not _folders_in(root / "train"):
-        return _hold_out(_classes_of(root, at_least=2))
-    train = _classes_of(root / "train", at_least=2)
-    if own_test is None:
-        return _hold_out(train)
-    test = _classes_of(own_test, at_least=1)
-    if unknown := sorted(test.keys() - train.keys()):
-        raise UserError(f"{own_test} has classes that {root / 'train'} has not: {', '.join(unknown[:5])}")
-    return train, test
+
+    return ensure_packed(data_dir / "curated" / f"{slug}-{image_size}-{digest[:12]}", make)
 
 
-def _folders_in(root: Path) -> list[Path]:
-    """The folders in a folder, sorted, without hidden ones; none where there is no such folder."""
-    if not root.is_dir():
-        return []
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _named(split: Split, path: Path) -> NamedSource:
+    return str(path), path
 
 
-def _classes_of(root: Path, at_least: int) -> dict[str, list[Path]]:
-    """The image files of each class folder; there must be `at_least` so many."""
-    classes = {}
-    for folder in _folders_in(root):
-        files = [path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
-        classes[folder.name] = sorted(path for path in files if not path.name.startswith("."))
-    if len(classes) < 2:
-        raise UserError(f"{root} holds {len(classes)} class folders; at least 2 are needed")
-    for name, files in classes.items():
-        if len(files) < at_least:
-            raise UserError(
-                f"{root / name} holds {len(files)} images ({', '.join(sorted(IMAGE_SUFFIXES))}); "
-                f"at least {at_least} are needed"
-            )
-    return classes
+def _white(paths: Sequence[Path]) -> float:
+    """What counts as white in the deep images among the files, the same for all; 0 where there are none.
 
-
-def _hold_out(classes: dict[str, list[Path]]) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    train, test = {}, {}
-    for index, (name, files) in enumerate(classes.items()):
-        order = numpy_generator(HOLDOUT_SEED, Purpose.HOLDOUT, index).permutation(len(files))
-        count = max(1, round(len(files) * HOLDOUT_FRACTION))
-        test[name] = [files[position] for position in sorted(order[:count])]
-        train[name] = [files[position] for position in sorted(order[count:])]
-    return train, test
+    Images that hardly differ from black at that scale are named on the screen.
+    """
+    ranges = {}
+    for path in paths:
+        if path.suffix.lower() in DEEP_SUFFIXES:
+            with contextlib.suppress(UserError):  # packing will say what is wrong with it
+                if found := deep_range(path):
+                    ranges[path] = found
+    if not ranges:
+        return 0.0
+    white = white_of(max(largest for _, largest in ranges.values()))
+    print(f"  {len(ranges):,} images of more than 8 bits a channel: {white:g} counts as white", flush=True)
+    if flat := [path for path, (low, high) in ranges.items() if 255 * (high - low) / white < 2]:
+        names = ", ".join(printable(path) for path in flat[:5])
+        print(f"  {len(flat):,} of them keep hardly any levels of gray at that scale: {names}", flush=True)
+    return white

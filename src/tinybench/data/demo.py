@@ -7,7 +7,8 @@ through curation like the real ones.
 """
 
 import colorsys
-import shutil
+import contextlib
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -37,13 +38,17 @@ HUE_SPREAD = 0.2
 BOX = f"0\t0\t{SIZE - 1}\t{SIZE - 1}"  # the whole image; nobody reads the boxes
 
 
-def make(data_dir: Path) -> None:
-    """Draw the data set under `data_dir` and curate it."""
-    archive = data_dir / "demo-archive"
-    shutil.rmtree(archive, ignore_errors=True)
-    write_archive(archive)
-    curate_layout(FolderSource(archive), data_dir, NAME, LAYOUT)
-    shutil.rmtree(archive)
+def pack(data_dir: Path) -> Path:
+    """Draw and curate the data set under `data_dir`, unless that has been done; the packed folder is returned."""
+
+    with contextlib.ExitStack() as stack:
+
+        def draw() -> FolderSource:
+            archive = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-archive-", dir=data_dir)))
+            write_archive(archive)
+            return FolderSource(archive)
+
+        return curate_layout(draw, data_dir, NAME, LAYOUT, anew=False)
 
 
 def write_archive(root: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import shlex
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -16,6 +17,8 @@ ARCHIVE_FILE = "tiny-imagenet-200.zip"
 ARCHIVE_BYTES = 248_100_043
 ARCHIVE_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 TIMEOUT_SECONDS = 30
+LARGEST = 2_000_000_000  # bytes of a file whose size is not known beforehand
+LEAST_RATE, RATE_SECONDS = 1_000, 60  # bytes a second, over the time that a slow start is given
 BLOCK = 1 << 18
 
 
@@ -77,12 +80,20 @@ def _fetch(url: str, part: Path, size: int | None) -> None:
         total = done + int(left) if left else None
         if None not in (size, total) and size != total:  # known before the first byte; what is there may be right
             raise OSError(f"the server's file has {total:,} bytes, not {size:,}")
+        if (total or 0) > (size or LARGEST):
+            raise OSError(f"the server's file has {total:,} bytes; more than {size or LARGEST:,} are not taken")
         bar = tqdm(total=total, initial=done, desc="downloading", unit="B", unit_scale=True, disable=None)
+        before, started = done, time.monotonic()
         with bar, part.open("ab" if done else "wb") as file:
-            while block := response.read(BLOCK):
+            while block := response.read1(BLOCK):
                 file.write(block)
                 done += len(block)
                 bar.update(len(block))
+                if done > (size or LARGEST):
+                    raise OSError(f"the server sends more than {size or LARGEST:,} bytes")
+                seconds = time.monotonic() - started
+                if seconds > RATE_SECONDS and done - before < LEAST_RATE * seconds:
+                    raise OSError(f"the server sends less than {LEAST_RATE:,} bytes a second")
     if total is not None and done < total:
         raise OSError(f"the connection broke after {done:,} of {total:,} bytes")
 

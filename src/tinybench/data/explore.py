@@ -8,17 +8,19 @@ from typing import Any
 from PIL import Image
 
 from tinybench.data import datasets
+from tinybench.data.packed import Split
 
 CHUNK = 1000
 
 
-def explore(dataset: str, data_dir: Path, image_size: int = 64) -> dict[str, Any]:
+def explore(dataset: str, data_dir: Path, image_size: int = 64, skip_damaged: bool = False) -> dict[str, Any]:
     """Numbers about a data set, in plain types.
 
     A duplicate group is a set of images with identical pixels. A group counts as across classes when its labels differ,
     and as across splits when it has images of train and of test: such an image is answered from memory.
     """
-    splits = {split: datasets.load(dataset, split, data_dir, image_size) for split in ("train", "test")}
+    names: tuple[Split, ...] = ("train", "test")
+    splits = {name: datasets.load(dataset, name, data_dir, image_size, skip_damaged=skip_damaged) for name in names}
     train = splits["train"]
     groups: dict[bytes, list[tuple[str, int, int]]] = defaultdict(list)
     about: dict[str, Any] = {}

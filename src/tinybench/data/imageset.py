@@ -20,6 +20,7 @@ class ImageSet:
         class_names: what people call the classes, in the same order.
         mean, std: of the training images per channel, in [0, 1]; what the pixels are normalised with.
         fingerprint: SHA-256 over pixels, labels and class ids.
+        white: what counts as white in images of more than 8 bits a channel (0: their own range decides).
         split_fingerprints: of the whole data set, by split.
         file: the .npy file that `images` is, where they are all of one.
     """
@@ -32,6 +33,7 @@ class ImageSet:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     fingerprint: str
+    white: float = 0.0
     split_fingerprints: dict[str, str] = field(default_factory=dict)
     file: Path | None = None
 

@@ -11,11 +11,11 @@ import os
 import shutil
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 import filelock
 import numpy as np
@@ -25,15 +25,16 @@ from tqdm import tqdm
 from tinybench import formats
 from tinybench.data.decode import NamedSource
 from tinybench.data.imageset import ImageSet
-from tinybench.errors import UserError
+from tinybench.errors import UserError, printable
 from tinybench.runtime.files import atomic_path, read_json, write_json
 from tinybench.runtime.processes import end_with_parent
 
-Split = Literal["train", "test"]
+Split = Literal["train", "val", "test"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 METADATA = "dataset.json"
+SHOWN = 20  # damaged images named in a message
 CHUNK = 100  # images decoded and written at a time
 
 
@@ -43,10 +44,51 @@ def one_at_a_time(folder: Path) -> filelock.FileLock:
     return filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
 
 
-def start_anew(folder: Path) -> None:
-    """Empty a packed folder, whatever an interruption left in it."""
-    (folder / METADATA).unlink(missing_ok=True)  # first of all: from here on it is unfinished
-    shutil.rmtree(folder, ignore_errors=True)
+def ensure_packed(folder: Path, make: Callable[[Path], object], *, anew: bool = False) -> Path:
+    """Have `make` fill the folder, unless that has been done; the folder is returned.
+
+    It fills an empty one beside it, which takes the folder's place once it is complete: until then, and if that never
+    happens, what was there stays. An intact folder is only read, so that it may be on a disk that cannot be written.
+
+    Args:
+        anew: even where the folder is intact.
+    """
+    if not anew and is_intact(folder):
+        return folder
+    new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+    with one_at_a_time(folder):
+        if old.exists() and not folder.exists():  # killed between the two renames below
+            old.rename(folder)
+        if not anew and is_intact(folder):
+            return folder
+        for leftover in (new, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        new.mkdir(parents=True)
+        try:
+            make(new)
+            if not is_intact(new):
+                raise UserError(f"{new} is not what was written into it; is the disk sound?")
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+        except OSError as error:
+            raise UserError(f"cannot write {error.filename or new}: {error.strerror or error}") from error
+        finally:
+            for leftover in (new, old):
+                shutil.rmtree(leftover, ignore_errors=True)
+    return folder
+
+
+class DamagedImages(UserError):
+    """Images that cannot be read, each with its reason, by their place in the list."""
+
+    def __init__(self, reasons: dict[int, str]) -> None:
+        self.reasons = reasons
+        shown = "; ".join(list(reasons.values())[:SHOWN])
+        more = f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
+        super().__init__(
+            f"{len(reasons)} images are damaged: {shown}{more}; mend them, or leave them out: --skip_damaged"
+        )
 
 
 @dataclass(frozen=True)
@@ -74,7 +116,13 @@ def pack_split(
         items: what to fetch, with its label, in the order of the arrays.
         fetch: gives the image's name and its file or its bytes; called in this process, in order.
         decode: gives uint8 (3, image_size, image_size); called in several processes where there are many images.
+
+    Raises:
+        DamagedImages: naming all that cannot be read.
+        UserError: a channel has one value in all of the training images.
     """
+    damaged: dict[int, str] = {}
+    done = 0
     shape = (len(items), 3, image_size, image_size)
     labels = np.array([label for _, label in items], dtype="<i8")
     digest = _digest(shape, class_ids)
@@ -87,12 +135,18 @@ def pack_split(
         fetched = ([fetch(item) for item, _ in chunk] for chunk in chunks)
         bar = tqdm(total=len(items), desc=f"packing {split}", unit=" images", disable=None)
         with bar:
-            for pixels in _map(functools.partial(_decode_chunk, decode), fetched, parallel=len(items) > 5000):
+            for pixels, reasons in _map(functools.partial(_decode_chunk, decode), fetched, parallel=len(items) > 5000):
+                damaged |= {done + place: reason for place, reason in reasons.items()}
+                done += len(pixels)
+                bar.update(len(pixels))
+                if damaged:  # read on, to name them all
+                    continue
                 file.write(pixels.data)
                 digest.update(pixels.data)
                 sums += pixels.sum(axis=(0, 2, 3), dtype=np.uint64)
                 squares += np.square(pixels, dtype=np.uint16).sum(axis=(0, 2, 3), dtype=np.uint64)
-                bar.update(len(pixels))
+        if damaged:
+            raise DamagedImages(damaged)
     with atomic_path(folder / f"{split}_labels.npy") as path, path.open("wb") as file:
         np.save(file, labels)
     digest.update(labels.data)
@@ -105,6 +159,46 @@ def pack_split(
         mean=[m / 255 for m in mean],
         std=[math.sqrt(value) / 255 for value in variance],
     )
+
+
+def pack_splits(
+    folder: Path,
+    splits: Mapping[Split, Sequence[tuple[Item, int]]],
+    class_ids: Sequence[str],
+    image_size: int,
+    fetch: Callable[[Split, Item], NamedSource],
+    decode: Callable[[NamedSource], np.ndarray],
+    skip_damaged: bool,
+) -> tuple[dict[Split, PackedSplit], list[str]]:
+    """Pack all splits as `pack_split` does; with why images were left out, if those that cannot be read are to be.
+
+    Raises:
+        DamagedImages: naming those of all splits.
+        UserError: without its damaged images, a class has none left.
+    """
+    packed: dict[Split, PackedSplit] = {}
+    damaged: list[str] = []
+    for split, items in splits.items():
+        kept = list(items)
+        while split not in packed:
+            try:
+                packed[split] = pack_split(
+                    folder, split, kept, class_ids, image_size, functools.partial(fetch, split), decode
+                )
+            except DamagedImages as error:
+                damaged += error.reasons.values()
+                if not skip_damaged:
+                    break
+                kept = [item for place, item in enumerate(kept) if place not in error.reasons]
+                if lost := {label for _, label in items} - {label for _, label in kept}:
+                    name = class_ids[min(lost)]
+                    raise UserError(f"without its damaged images, class {name} has no {split} image") from error
+    if damaged and not skip_damaged:
+        raise DamagedImages(dict(enumerate(damaged)))
+    left_out = [printable(reason) for reason in damaged]
+    for reason in left_out:
+        print(f"left out: {reason}", flush=True)
+    return packed, left_out
 
 
 def _digest(shape: tuple[int, ...], class_ids: Sequence[str]) -> "hashlib._Hash":
@@ -121,8 +215,19 @@ def is_unchanged(images: ImageSet) -> bool:
     return digest.hexdigest() == images.fingerprint
 
 
-def _decode_chunk(decode: Callable[[NamedSource], np.ndarray], sources: list[NamedSource]) -> np.ndarray:
-    return np.ascontiguousarray(np.stack([decode(source) for source in sources]))
+def _decode_chunk(
+    decode: Callable[[NamedSource], np.ndarray], sources: list[NamedSource]
+) -> tuple[np.ndarray, dict[int, str]]:
+    """The images, and why those that are left black cannot be read, by their place."""
+    images, reasons = [], {}
+    for place, source in enumerate(sources):
+        try:
+            images.append(decode(source))
+        except UserError as error:
+            reasons[place] = str(error)
+    if not reasons:
+        return np.ascontiguousarray(np.stack(images)), reasons
+    return np.zeros((len(sources), 0), np.uint8), reasons
 
 
 def _map(function: Callable[[Item], Result], items: Iterator[Item], parallel: bool) -> Iterator[Result]:
@@ -150,9 +255,22 @@ def _start_worker() -> None:
 
 
 def write_metadata(
-    folder: Path, *, name: str, class_ids: Sequence[str], class_names: Sequence[str], splits: dict[Split, PackedSplit]
+    folder: Path,
+    *,
+    name: str,
+    class_ids: Sequence[str],
+    class_names: Sequence[str],
+    splits: dict[Split, PackedSplit],
+    **more: Any,
 ) -> dict[str, Any]:
-    """Finish a packed folder; what is written is returned too."""
+    """Finish a packed folder; what is written, with `more` that is known of it, is returned too.
+
+    Raises:
+        UserError: a channel is the same in all training images, so that nothing can be normalised by its deviation.
+    """
+    if min(splits["train"].std) == 0:
+        channel = ("red", "green", "blue")[splits["train"].std.index(0)]
+        raise UserError(f"{name}: {channel} has the same value in every pixel of the training images")
     metadata = {
         "name": name,
         "mean": splits["train"].mean,
@@ -162,6 +280,7 @@ def write_metadata(
         },
         "class_ids": list(class_ids),
         "class_names": list(class_names),
+        **more,
     }
     write_json(folder / METADATA, metadata)
     return metadata
@@ -173,9 +292,10 @@ def is_packed(folder: Path) -> bool:
 
 
 def is_intact(folder: Path) -> bool:
-    """Whether the folder was finished, and both splits can be loaded."""
+    """Whether the folder was finished, and all its splits can be loaded."""
     try:
-        return is_packed(folder) and all(load_packed(folder, split) is not None for split in get_args(Split))
+        splits = read_json(folder / METADATA, formats.DataSet)["splits"]
+        return splits.keys() >= {"train", "test"} and all(load_packed(folder, split) is not None for split in splits)
     except UserError:
         return False
 
@@ -208,6 +328,7 @@ def load_packed(folder: Path, split: Split, remedy: str = "delete it and run the
             labels=torch.from_numpy(labels.astype(np.int64)),
             class_ids=tuple(metadata["class_ids"]),
             class_names=tuple(metadata["class_names"]),
+            white=metadata.get("white", 0.0),
             mean=tuple(metadata["mean"]),
             std=tuple(metadata["std"]),
             fingerprint=about["fingerprint"],

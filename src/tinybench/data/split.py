@@ -40,21 +40,18 @@ def images_per_class(images: ImageSet, count: int, seed: int) -> ImageSet:
 
 
 def train_val_split(images: ImageSet, val_fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
-    """Hold `val_fraction` of each class out, drawn by the seed: (train, validation).
+    """Hold `val_fraction` of each class out, at least one of two images, drawn by the seed: (train, validation).
 
     Raises:
-        UsageError: a class would have no image left on one side.
+        UsageError: no class has two images.
     """
     train, val = [], []
-    for name, members in zip(images.class_ids, _shuffled_members(images, seed, Purpose.SPLIT), strict=True):
-        held_out = round(len(members) * val_fraction)
-        if not 0 < held_out < len(members):
-            raise UsageError(
-                f"val_fraction {val_fraction} of the {len(members)} images of class {name} leaves none to train or to "
-                "validate on; change val_fraction or images_per_class"
-            )
+    for members in _shuffled_members(images, seed, Purpose.SPLIT):
+        held_out = min(max(1, round(len(members) * val_fraction)), len(members) - 1)  # of a single image, none
         val.append(members[:held_out])
         train.append(members[held_out:])
+    if not any(map(len, val)):
+        raise UsageError(f"each class of {images.name} has a single image; at least 2 of one are needed to validate on")
     return images.select(torch.cat(train).sort().values), images.select(torch.cat(val).sort().values)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinybench.data.decode import NamedSource
-from tinybench.data.packed import PackedSplit, Split, is_intact, one_at_a_time, pack_split, start_anew, write_metadata
+from tinybench.data.packed import PackedSplit, Split, ensure_packed, pack_split, write_metadata
 from tinybench.errors import UserError, command
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -72,10 +72,9 @@ def pack_torchvision(name: str, data_dir: Path, *, download: bool = False) -> Pa
     Raises:
         UserError: the files are missing or damaged, or cannot be downloaded; the message names them.
     """
-    about, root, folder = SETS[name], data_dir / "downloads" / name, data_dir / "curated" / name
-    with one_at_a_time(folder):
-        if is_intact(folder):
-            return folder
+    about, root = SETS[name], data_dir / "downloads" / name
+
+    def make(folder: Path) -> None:
         # torchvision unpacks what it would else download.
         present = all((root / about.folder / file).is_file() for file in about.files)
         splits: dict[Split, Any] = {
@@ -85,7 +84,6 @@ def pack_torchvision(name: str, data_dir: Path, *, download: bool = False) -> Pa
         names = about.names or tuple(splits["train"].classes)
         # Numbers, so that sorted ids are in the published order of the classes.
         class_ids = [f"{label:0{len(str(len(names) - 1))}d}" for label in range(len(names))]
-        start_anew(folder)
         packed: dict[Split, PackedSplit] = {}
         for split, images in splits.items():
             pixels = _channels_first(images.data)
@@ -100,7 +98,8 @@ def pack_torchvision(name: str, data_dir: Path, *, download: bool = False) -> Pa
                 decode=functools.partial(_to_rgb, pixels.shape[1:]),
             )
         write_metadata(folder, name=name, class_ids=class_ids, class_names=names, splits=packed)
-    return folder
+
+    return ensure_packed(data_dir / "curated" / name, make)
 
 
 def _read(name: str, root: Path, split: dict[str, Any], download: bool) -> Any:

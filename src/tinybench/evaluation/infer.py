@@ -11,6 +11,7 @@ from torch import nn
 
 from tinybench.data.augment import normalize
 from tinybench.data.decode import IMAGE_SUFFIXES, decode_square
+from tinybench.data.folders import is_image, list_files
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation.arguments import RunArguments
 from tinybench.evaluation.metrics import require_finite
@@ -46,7 +47,8 @@ class Classifier:
             UserError: the file is no image that can be read, or the network's training diverged.
         """
         checkpoint = self.checkpoint
-        pixels = torch.from_numpy(decode_square(checkpoint["image_size"], (str(path), path)).copy())[None]
+        size, white = checkpoint["image_size"], checkpoint.get("white", 0.0)
+        pixels = torch.from_numpy(decode_square(size, (str(path), path), white).copy())[None]
         batch = normalize(pixels.to(self.device), checkpoint["image_size"], checkpoint["mean"], checkpoint["std"])
         probabilities = require_finite(self.model(batch)[0], self.path).softmax(0)
         values, indices = probabilities.topk(min(top_k, len(probabilities)))
@@ -111,7 +113,7 @@ def list_images(paths: list[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+        files = sorted(file for file in list_files(path) if is_image(file))
         if not files:
             raise UsageError(f"{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
         yield from files

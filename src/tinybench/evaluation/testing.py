@@ -338,7 +338,7 @@ def load_test_images(checkpoint: dict[str, Any], data_dir: Path, dataset: str = 
     """
     recipe = Recipe.from_dict(checkpoint["recipe"])
     dataset = dataset or recipe.dataset
-    images = datasets.load(dataset, "test", data_dir, checkpoint["image_size"])
+    images = datasets.load(dataset, "test", data_dir, checkpoint["image_size"], skip_damaged=recipe.skip_damaged)
     images = split.first_classes(images, recipe.classes)
     if list(images.class_ids) != checkpoint["class_ids"]:
         raise UserError(f"the classes of {dataset} in {data_dir} are not those that the network was trained on")

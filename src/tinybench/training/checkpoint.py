@@ -62,7 +62,9 @@ def network_checkpoint(
         "std": list(images.std),
         "dataset": images.name,
         "fingerprint": images.fingerprint,
+        "val_fingerprint": images.split_fingerprints.get("val", ""),
         "test_fingerprint": images.split_fingerprints.get("test", ""),
+        "white": images.white,
         "recipe": recipe.as_dict(),
         "epoch": epoch,
         "val_acc": val_acc,
@@ -96,7 +98,7 @@ def halved(checkpoint: dict[str, Any]) -> dict[str, Any]:
     for name, weight in weights.items():
         if not weight.isfinite().all():
             raise UserError(f"{name} holds weights that are too large for half precision, or not finite")
-    kept = sorted(checkpoint.keys() & {"format", "test_fingerprint", *KEYS})
+    kept = sorted(checkpoint.keys() & {"format", "val_fingerprint", "test_fingerprint", "white", *KEYS})
     return {**{key: checkpoint[key] for key in kept}, "state_dict": weights}
 
 
@@ -231,6 +233,7 @@ def check_data(checkpoint: dict[str, Any], images: ImageSet, dataset: str) -> No
     """
     for split, key, those in (
         ("train", "fingerprint", "training images of {} are not those that the network was trained on"),
+        ("val", "val_fingerprint", "validation images of {} are not those that the network was chosen on"),
         ("test", "test_fingerprint", "test images of {} are not those that were there when the network was trained"),
     ):
         former, now = checkpoint.get(key, ""), images.split_fingerprints.get(split, "")

@@ -11,6 +11,7 @@ from torch import nn
 from tinybench.data import datasets, split
 from tinybench.data.batches import check_shares
 from tinybench.data.imageset import ImageSet
+from tinybench.data.packed import Split
 from tinybench.data.streaming import StreamedSet
 from tinybench.errors import UsageError, UserError
 from tinybench.models import build_model, needs_image_size
@@ -61,14 +62,22 @@ def own_folder(options: RunOptions, resume: Path | None, overwrite: bool) -> Ite
 
 
 def load_images(recipe: Recipe, data_dir: Path) -> tuple[ImageSet, ImageSet]:
-    """The training and the validation images of a recipe."""
-    images = datasets.load(recipe.dataset, "train", data_dir, recipe.image_size)
-    if recipe.stream:
-        images = StreamedSet.of(images)
-    images = datasets.normalized_as(images, recipe.normalize)
-    images = split.first_classes(images, recipe.classes)
-    images = split.images_per_class(images, recipe.images_per_class, recipe.seed)
-    return split.train_val_split(images, recipe.val_fraction, recipe.seed)
+    """The training and the validation images of a recipe: a folder's own, else held out of the training images."""
+
+    def load(name: Split) -> ImageSet:
+        images = datasets.load(recipe.dataset, name, data_dir, recipe.image_size, skip_damaged=recipe.skip_damaged)
+        if recipe.stream:
+            images = StreamedSet.of(images)
+        images = datasets.normalized_as(images, recipe.normalize)
+        return split.first_classes(images, recipe.classes)
+
+    images = load("train")
+    chosen = split.images_per_class(images, recipe.images_per_class, recipe.seed)
+    if "val" in images.split_fingerprints:
+        if recipe.val_fraction != Recipe.val_fraction:
+            print(f"{images.name} has validation images of its own: val_fraction {recipe.val_fraction} does nothing")
+        return chosen, load("val")
+    return split.train_val_split(chosen, recipe.val_fraction, recipe.seed)
 
 
 def build_state(
