@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from tinybench.errors import UserError
+from tinybench.recipe import Recipe
 from tinybench.runtime.files import atomic_path, atomic_paths, read_json, write_json, write_text
-from tinybench.training.checkpoint import read_checkpoint, write_checkpoint
+from tinybench.training.checkpoint import anchored, difference, read_checkpoint, write_checkpoint
 
 
 class RunsCode:
@@ -92,6 +93,17 @@ def test_atomic_path_keeps_the_old_file_when_the_block_fails(tmp_path):
         temporary.write_text(b"half")
     assert path.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_path_is_the_same_however_it_is_written_and_whether_it_is_still_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set").mkdir()
+    recipe = anchored(Recipe(dataset="set", pretrained="gone.pth"))
+    assert (recipe.dataset, recipe.pretrained) == (str(tmp_path / "set"), "gone.pth")
+    assert difference(recipe, Recipe(dataset="./set", pretrained=str(tmp_path / "gone.pth"))) == ""
+    assert difference(recipe, Recipe(dataset="other", pretrained="gone.pth")).startswith("dataset ")
+    (tmp_path / "demo").mkdir()  # a name goes before a folder
+    assert anchored(Recipe(dataset="demo")).dataset == "demo"
 
 
 def test_json_refuses_nan_and_reports_damage(tmp_path):

@@ -2,6 +2,7 @@
 
 import errno
 import importlib.util
+import io
 import json
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tqdm import tqdm
 
 from tinybench.data import datasets
 from tinybench.errors import UsageError, UserError
@@ -106,6 +108,19 @@ def test_what_may_no_longer_hold_is_left_out_and_named(tmp_path, demo_data, caps
         write_json(tmp_path / "test_results.json", {key: former[key] for key in former if key != "tested"})
     assert "tta_acc" not in testing.test_checkpoint(path, options)
     assert "test_results.json: tta_loss, tta_acc, tta_top5_acc are left out" in capsys.readouterr().err
+
+
+def test_the_bar_counts_every_pass(tmp_path, demo_data, monkeypatch):
+    bars = []
+
+    def bar(network, images):
+        bars.append(tqdm(total=images, disable=False, file=io.StringIO()))
+        return bars[-1]
+
+    monkeypatch.setattr(testing, "progress", bar)
+    path = save(tmp_path / "best_model.pth", demo_data)
+    testing.test_checkpoint(path, TestOptions(device=CPU, data_dir=demo_data, tta=True, calibrate=True))
+    assert [(bar.total, bar.n) for bar in bars] == [(1000, 1000), (300, 300)]  # 500 test images, twice; 300 held out
 
 
 def test_results_of_former_weights_do_not_stay(tmp_path, demo_data, capsys):

@@ -7,19 +7,14 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import (
-    Any,
-    Literal,
-    NoReturn,
-    NotRequired,  # pydantic wants these on Python 3.11
-)
+from typing import Any, Literal, NoReturn, NotRequired
 
 import numpy as np
 import torch
 from pydantic import ConfigDict, with_config
 from torch import Tensor
 from tqdm import tqdm
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # pydantic wants this one on Python 3.11
 
 from tinybench.data import datasets, split
 from tinybench.data.imageset import ImageSet

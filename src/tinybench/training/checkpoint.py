@@ -201,19 +201,25 @@ def load_weights(model: nn.Module, state_dict: dict[str, torch.Tensor]) -> None:
         raise UserError(f"the weights do not fit the network: {reason[0].strip()}") from error
 
 
-def anchored(recipe: Recipe) -> Recipe:
-    """With absolute paths, so that the run can be resumed and tested from any folder."""
+def anchored(recipe: Recipe, *, if_there: bool = True) -> Recipe:
+    """With absolute paths, so that the run can be resumed and tested from any folder.
+
+    Args:
+        if_there: leave a path as it is where there is nothing, as it may be a name mistyped.
+    """
     paths = {name: getattr(recipe, name) for name in ("dataset", "pretrained", "teacher")}
-    names = ("", IMAGENET, *datasets.NAMES)
-    there: dict[str, Any] = {
-        name: str(Path(path).resolve()) for name, path in paths.items() if path not in names and Path(path).exists()
+    changes: dict[str, Any] = {
+        name: str(Path(path).resolve())
+        for name, path in paths.items()
+        if path not in ("", IMAGENET, *datasets.NAMES) and (Path(path).exists() or not if_there)
     }
-    return dataclasses.replace(recipe, **there)
+    return dataclasses.replace(recipe, **changes)
 
 
 def difference(former: Recipe, recipe: Recipe) -> str:
     """The first field that would give another result, in words; empty where there is none."""
-    former, recipe = anchored(former), anchored(recipe.with_numerics_of(former))
+    recipe = recipe.with_numerics_of(former)
+    former, recipe = (anchored(one, if_there=False) for one in (former, recipe))
     for name in (spec.name for spec in dataclasses.fields(Recipe)):
         before, now = getattr(former, name), getattr(recipe, name)
         if name not in FREE_ON_RESUME and before != now:
