@@ -44,7 +44,7 @@ class Arguments:
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
     device = pick_device(arguments.device)
-    check_precision(device, arguments.precision)
+    check_precision(device, arguments.precision, channels_last=arguments.channels_last)
     recipe = dataclasses.replace(
         get_recipe(get_model_info(arguments.model).recipe), batch_size=arguments.batch_size, accumulate_steps=1,
         image_size=arguments.image_size, image_size_schedule="", precision=arguments.precision,

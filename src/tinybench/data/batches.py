@@ -61,6 +61,11 @@ def size_of_batches(recipe: Recipe, images: int) -> int:
     return max(1, min(recipe.batch_size, images) // recipe.repeats) * recipe.repeats
 
 
+def images_at_once(recipe: Recipe, processes: int) -> int:
+    """How many images each of so many processes has on its device at once, in training and in validation."""
+    return max(1, recipe.batch_size // recipe.accumulate_steps // processes)
+
+
 def check_shares(recipe: Recipe, train_images: int, val_images: int, processes: int) -> None:
     """Make sure that so many processes have equal shares of a batch, and something to validate.
 

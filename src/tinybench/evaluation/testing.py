@@ -19,7 +19,13 @@ from tinybench.evaluation.attacks import PixelNetwork
 from tinybench.evaluation.calibration import fit_temperature
 from tinybench.evaluation.predict import predict_logits
 from tinybench.recipe import Recipe
-from tinybench.runtime.device import check_precision, describe_environment, memory_format, synchronize
+from tinybench.runtime.device import (
+    check_precision,
+    describe_environment,
+    memory_format,
+    nhwc_is_right,
+    synchronize,
+)
 from tinybench.runtime.files import atomic_path, write_json
 from tinybench.training.checkpoint import load_network, read_checkpoint
 from tinybench.training.setup import load_images
@@ -62,8 +68,10 @@ class TestedNetwork:
         self.checkpoint = read_checkpoint(path)
         self.recipe = Recipe.from_dict(self.checkpoint["recipe"])
         self.name = weights_name(path, options.weights)
+        # The layout is a matter of speed only, so that a network may come from where another one is right.
+        self.channels_last = self.recipe.channels_last and nhwc_is_right(options.device)
         model = load_network(self.checkpoint, "ema" if options.weights == "ema" else "model")
-        self.model = model.to(options.device).to(memory_format=memory_format(self.recipe.channels_last))
+        self.model = model.to(options.device).to(memory_format=memory_format(self.channels_last))
 
     def logits(self, images: ImageSet, *, flip_tta: bool = False) -> Tensor:
         """float32 (N, classes) on the device; see `predict_logits`.
@@ -78,7 +86,7 @@ class TestedNetwork:
             batch_size=self.options.batch_size,
             device=self.options.device,
             precision=self.options.precision,
-            channels_last=self.recipe.channels_last,
+            channels_last=self.channels_last,
             flip_tta=flip_tta,
         )
         return metrics.require_finite(logits, self.path)
@@ -90,7 +98,7 @@ class TestedNetwork:
             image_size=self.checkpoint["image_size"],
             mean=self.checkpoint["mean"],
             std=self.checkpoint["std"],
-            channels_last=self.recipe.channels_last,
+            channels_last=self.channels_last,
         )
 
     def result_path(self, name: str) -> Path:
