@@ -11,8 +11,10 @@ from pretended_mps import Device, NotOnMPS, pretended_mps, runs_on_mps
 from torch import nn
 from torch.nn import functional as F
 
+from tinybench import device_check
 from tinybench.data.augment import POLICIES
 from tinybench.data.autoaugment import METHODS
+from tinybench.device_check import check_device
 from tinybench.evaluation import measure
 from tinybench.models import MODELS, build_model, list_models
 from tinybench.recipe import Recipe, RunOptions, get_recipe
@@ -107,7 +109,11 @@ def test_every_command_runs(typed, monkeypatch):
     assert typed("infer.py --results_dir {here} --model run --image {image}") == 0
     assert typed("doctor.py --data_dir {data}") == 0
     assert typed("profile_step.py --model speednet --batch_size 2 --steps 1 --output_dir {here}") == 0
+    monkeypatch.setattr(device_check, "list_models", lambda: ["speednet"])
     with pretended_mps():
+        checks = list(check_device(torch.device("mps")))
+        assert len(checks) == 1 + 1 + len(POLICIES) + len(METHODS) + 1 + 5
+        assert not any(check.problem for check in checks)
         model = build_model("speednet", num_classes=10).to("mps")
         assert measure.count_flops(model, 64) > 0
         measure.measure_inference(model, image_size=64, batch_size=8, precision="bf16", channels_last=False)
