@@ -19,7 +19,7 @@ class Arguments:
     verify: bool = False
     """Read all images again and compare their fingerprints."""
     check: bool = False
-    """Compare a training step of every network, every policy and optimizer on the device with the CPU; takes a minute."""
+    """Compare a training step of every network, policy and optimizer on the device with the CPU; takes a minute."""
     json: bool = False
     """Print everything as JSON."""
     debug: bool = False

@@ -6,6 +6,7 @@ operation that would fail on a Mac fails here, in the same line. What comes back
 
 import contextlib
 import functools
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,12 +106,15 @@ class Device(TorchDispatchMode):
     Attributes:
         operations: how often each ran on the device.
         waits: how often the host waited for the device, by what it asked.
+        bytes, peak: what tensors made here take, now and at most.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.operations: Counter[str] = Counter()
         self.waits: Counter[str] = Counter()
+        self.bytes = self.peak = 0
+        self._known: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.prim.device.default:
@@ -142,9 +146,35 @@ class Device(TorchDispatchMode):
             return None
         with FAKE:
             result = func(*args, **kwargs)
-        if any(isinstance(tensor, Tensor) and tensor.dtype in DOUBLE for tensor in tree_leaves(result)):
-            raise NotOnMPS(f"{name} gives float64")
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, FakeTensor):
+                if tensor.dtype in DOUBLE:
+                    raise NotOnMPS(f"{name} gives float64")
+                self._count(tensor.untyped_storage())
         return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        """Count a storage for as long as it lives."""
+        if (key := storage._cdata) not in self._known:
+            self._known.add(key)
+            self._change(storage.nbytes())
+            weakref.finalize(storage, self._forget, key, storage.nbytes())
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self._change(-size)
+
+    def _change(self, size: int) -> None:
+        self.bytes += size
+        self.peak = max(self.peak, self.bytes)
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[list[int]]:
+        """Counts a peak of its own: the list holds at last how many bytes it was above the start."""
+        start, found = self.bytes, []
+        self.peak = start
+        yield found
+        found.append(self.peak - start)
 
     def _check(self, name: str, args: Any, tensors: list[Tensor]) -> None:
         if not runs_on_mps(name):

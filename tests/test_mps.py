@@ -14,12 +14,15 @@ from torch.nn import functional as F
 from tinybench import device_check
 from tinybench.data.augment import POLICIES
 from tinybench.data.autoaugment import METHODS
+from tinybench.data.batches import TrainBatches
+from tinybench.data.imageset import ImageSet
 from tinybench.device_check import check_device
 from tinybench.evaluation import measure
 from tinybench.models import MODELS, build_model, list_models
-from tinybench.recipe import Recipe, RunOptions, get_recipe
+from tinybench.recipe import Recipe, RunOptions, get_recipe, load_recipes
 from tinybench.runtime import peaks
-from tinybench.training.trainer import train
+from tinybench.training.setup import build_state
+from tinybench.training.trainer import train, train_step, validate
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {
@@ -117,6 +120,27 @@ def test_every_command_runs(typed, monkeypatch):
         model = build_model("speednet", num_classes=10).to("mps")
         assert measure.count_flops(model, 64) > 0
         measure.measure_inference(model, image_size=64, batch_size=8, precision="bf16", channels_last=False)
+
+
+@pytest.mark.parametrize("name", load_recipes())
+def test_no_validation_needs_more_memory_than_a_step(name):
+    """Counted at full size, as nothing is computed: peaks above what lies there before, without the logits asked for."""
+    recipe = get_recipe(name).changed(pretrained="", precision="fp32", image_size_schedule="")
+    mps, count, classes = torch.device("mps"), 2 * recipe.batch_size, 200
+    with pretended_mps() as device:
+        images = ImageSet(
+            name="none", images=torch.empty(count, 3, 64, 64, dtype=torch.uint8, device=mps),
+            labels=torch.zeros(count, dtype=torch.int64, device=mps), class_ids=tuple(map(str, range(classes))),
+            class_names=(), mean=(0.5, 0.4, 0.3), std=(0.3, 0.2, 0.1), fingerprint="",
+        )  # fmt: skip
+        state, batches = build_state(recipe, images, images, mps), TrainBatches(images, recipe)
+        train_step(recipe, state, batches.batch(0, 0), 0.1, 0)  # after which the optimizer has its state
+        with device.measured() as step:
+            train_step(recipe, state, batches.batch(0, 1), 0.1, 0)
+        with device.measured() as validation:
+            validate(state.model, images, recipe)
+    logits = 2 * count * classes * 4  # by pieces, then as one
+    assert 0 < validation[0] - logits <= step[0]
 
 
 def test_the_pretended_device_refuses_what_a_mac_does():

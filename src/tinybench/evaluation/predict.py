@@ -36,4 +36,5 @@ def predict_logits(
                 mirrored = model(batch.flip(3)).float()
                 out = torch.logaddexp(out.log_softmax(1), mirrored.log_softmax(1)) - math.log(2)
         logits.append(out)
+        del batch  # before the next one is made
     return torch.cat(logits)
