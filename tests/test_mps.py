@@ -124,7 +124,7 @@ def test_every_command_runs(typed, monkeypatch):
 
 @pytest.mark.parametrize("name", load_recipes())
 def test_no_validation_needs_more_memory_than_a_step(name):
-    """Counted at full size, as nothing is computed: peaks above what lies there before, without the logits asked for."""
+    """Counted at full size, as nothing is computed: peaks above what lay there before, without the logits it is for."""
     recipe = get_recipe(name).changed(pretrained="", precision="fp32", image_size_schedule="")
     mps, count, classes = torch.device("mps"), 2 * recipe.batch_size, 200
     with pretended_mps() as device:
