@@ -21,6 +21,7 @@ from tinybench.evaluation import measure
 from tinybench.models import MODELS, build_model, list_models
 from tinybench.recipe import Recipe, RunOptions, get_recipe, load_recipes
 from tinybench.runtime import peaks
+from tinybench.training.numerics import probe
 from tinybench.training.setup import build_state
 from tinybench.training.trainer import train, train_step, validate
 
@@ -125,6 +126,8 @@ def test_every_command_runs(typed, monkeypatch):
         checks = list(check_device(torch.device("mps")))
         assert len(checks) == 1 + 1 + len(POLICIES) + len(METHODS) + 1 + 5
         assert not any(check.problem for check in checks)
+        auto = of_network("speednet", precision="auto")
+        assert [recipe.precision for recipe, _ in probe(auto, 10**6, 10, torch.device("mps"))] == ["fp32", "bf16"]
         model = build_model("speednet", num_classes=10).to("mps")
         assert measure.count_flops(model, 64) > 0
         measure.measure_inference(model, image_size=64, batch_size=8, precision="bf16", channels_last=False)

@@ -159,8 +159,6 @@ def eval_batches(
         rows = slice(start, start + batch_size)
         # Without a name, so that a batch is gone when the next one is made.
         yield (
-            normalize(images.pixels(rows).to(device), image_size, images.mean, images.std).contiguous(
-                memory_format=layout
-            ),
+            normalize(images.pixels(rows).to(device), image_size, images.mean, images.std).to(memory_format=layout),
             images.labels[rows].to(device),
         )

@@ -56,7 +56,7 @@ def choose_numerics(recipe: Recipe, train_images: int, num_classes: int, device:
     images = recipe.epochs * train_images // distributed.world_size()
     rates = probe(recipe, images, num_classes, device)
     if not rates:
-        print("precision auto: fp32, as nothing was found out", flush=True)
+        print("precision auto: fp32, untried", flush=True)
         return dataclasses.replace(recipe, precision="fp32")
     chosen, _ = fastest(rates)
     _remember(memory, key, {name: getattr(chosen, name) for name in NUMERICS})
