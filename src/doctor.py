@@ -18,6 +18,8 @@ class Arguments:
     """Where the data sets are."""
     verify: bool = False
     """Read all images again and compare their fingerprints."""
+    check: bool = False
+    """Compare a training step of every network, policy and optimizer on the device with the CPU; takes a minute."""
     json: bool = False
     """Print everything as JSON."""
     debug: bool = False
@@ -26,7 +28,7 @@ class Arguments:
 
 def main() -> int:
     arguments = cli.parse(Arguments, __doc__)
-    found = examine(pick_device(arguments.device), arguments.data_dir, arguments.verify)
+    found = examine(pick_device(arguments.device), arguments.data_dir, arguments.verify, arguments.check)
     print(json.dumps(found, indent=2) if arguments.json else report(found))
     return 0 if is_well(found) else 1
 

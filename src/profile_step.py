@@ -44,7 +44,7 @@ class Arguments:
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
     device = pick_device(arguments.device)
-    check_precision(device, arguments.precision)
+    check_precision(device, arguments.precision, channels_last=arguments.channels_last)
     recipe = dataclasses.replace(
         get_recipe(get_model_info(arguments.model).recipe), batch_size=arguments.batch_size, accumulate_steps=1,
         image_size=arguments.image_size, image_size_schedule="", precision=arguments.precision,
@@ -55,30 +55,38 @@ def main() -> None:
     profiled = profile_step(recipe, arguments.num_classes, device, arguments.steps, trace)
     print(table(profiled))
     write_json(folder / "profile.json", profiled)
-    print(f"{folder / 'profile.json'}\n{trace}")
+    print(folder / "profile.json")
+    if not profiled["layers_timed"]:
+        print(f"no trace and no roofline: torch's profiler does not see how long anything takes on {device.type}")
+        return
+    print(trace)
     save_figure(roofline(profiled), folder / "roofline.png")
 
 
 def table(profiled: dict[str, Any]) -> str:
     """The layers in lines, and what the whole step comes to."""
-    lines = [
-        f"{'layer':<20}{'forward ms':>11}{'backward ms':>12}{'share':>8}{'GFLOP/s':>9}{'of peak':>8}{'kept MiB':>10}"
-    ]
+    timed = profiled["layers_timed"]
+    header = (
+        f"{'forward ms':>11}{'backward ms':>12}{'share':>8}{'GFLOP/s':>9}{'of peak':>8}" if timed else f"{'GFLOP':>10}"
+    )
+    lines = [f"{'layer':<20}{header}{'kept MiB':>10}"]
     explained = 0.0
     for layer in profiled["layers"]:
         milliseconds = layer["forward_ms"] + layer["backward_ms"]
         explained += milliseconds
         rate = 1000 * layer["flops"] / milliseconds if milliseconds else 0.0
-        lines.append(
-            f"{layer['name']:<20}{layer['forward_ms']:>11.2f}{layer['backward_ms']:>12.2f}"
-            f"{milliseconds / profiled['step_ms']:>8.1%}{rate / 1e9:>9.1f}{rate / profiled['flops_per_second']:>8.0%}"
-            f"{layer['kept_bytes'] / 2**20:>10.1f}"
+        times = (
+            f"{layer['forward_ms']:>11.2f}{layer['backward_ms']:>12.2f}{milliseconds / profiled['step_ms']:>8.1%}"
+            f"{rate / 1e9:>9.1f}{rate / profiled['flops_per_second']:>8.0%}"
         )
+        columns = times if timed else f"{layer['flops'] / 1e9:>10.2f}"
+        lines.append(f"{layer['name']:<20}{columns}{layer['kept_bytes'] / 2**20:>10.1f}")
     flops = sum(layer["flops"] for layer in profiled["layers"])
     rate = 1000 * flops / profiled["step_ms"]
     kept = sum(layer["kept_bytes"] for layer in profiled["layers"]) / 2**20
+    explains = f"of which the layers explain {explained / profiled['step_ms']:.0%}; " if timed else ""
     lines.append(
-        f"step: {profiled['step_ms']:.1f} ms, of which the layers explain {explained / profiled['step_ms']:.0%}; "
+        f"step: {profiled['step_ms']:.1f} ms, {explains}"
         f"{1000 * profiled['batch_size'] / profiled['step_ms']:,.1f} images/s; {rate / 1e9:,.1f} GFLOP/s, "
         f"{rate / profiled['flops_per_second']:.0%} of a matrix product's; {kept:,.0f} MiB kept for the backward pass"
     )

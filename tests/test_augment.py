@@ -330,3 +330,11 @@ def test_slicing_keeps_what_is_absent():
 def test_unknown_policy():
     with pytest.raises(UsageError, match="unknown augmentation 'autumn'; known: standard, basic, cutout, none"):
         build_policy("autumn", 64, MEAN, STD)
+
+
+@pytest.mark.parametrize(("size", "mode"), [(20, "bilinear"), (48, "bilinear"), (96, "bicubic")])
+def test_resizing_by_products_is_resizing(size, mode):
+    """Which MPS needs for the gradients of attacks."""
+    images = 255 * torch.rand(2, 3, 64, 50, generator=torch.Generator().manual_seed(0))
+    rows, columns = (geometry._interpolation(length, size, mode, images.device) for length in images.shape[-2:])
+    torch.testing.assert_close(rows @ images @ columns.T, geometry.resize(images, size), rtol=1e-5, atol=1e-3)

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from tinybench import doctor
+from tinybench import device_check, doctor
 from tinybench.data import datasets
+from tinybench.data.augment import POLICIES
+from tinybench.data.autoaugment import METHODS
+from tinybench.errors import UsageError
 from tinybench.runtime import peaks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,6 +52,45 @@ def test_the_report_says_what_to_type_and_what_is_slow(examine, tmp_path):
     assert any(line.startswith("bf16") and "emulated" in line for line in lines)
     assert "fp16        not supported" in lines
     assert "memory      3 GB/s" in lines
+
+
+def test_a_device_that_computes_something_else_is_named(examine, tmp_path, monkeypatch):
+    """A second CPU by number, which gets one gradient wrong, does not know one policy, and shuffles as it should."""
+    step, augmented = device_check.network_step, device_check.augmented
+
+    def wrong_step(recipe, device):
+        found = step(recipe, device)
+        return found | {"the loss": found["the loss"] * (1 if device.index is None else 1.1)}
+
+    def refusing(name, device):
+        if device.index is not None:
+            raise RuntimeError("not implemented for 'MPS'")
+        return augmented(name, device)
+
+    monkeypatch.setattr(device_check, "list_models", lambda: ["svm"])
+    monkeypatch.setattr(device_check, "network_step", wrong_step)
+    monkeypatch.setattr(device_check, "augmented", refusing)
+    monkeypatch.setattr(device_check, "POLICIES", ["basic"])
+    monkeypatch.setattr(device_check, "METHODS", [])
+    checks = {check.name: check for check in device_check.check_device(torch.device("cpu", 0))}
+    assert str(checks["svm"]) == "svm: DIFFERS from the CPU by 1.0e-01 in the loss"
+    assert str(checks["augment basic"]) == "augment basic: FAILS: RuntimeError: not implemented for 'MPS'"
+    assert {name for name, check in checks.items() if not check.agrees} == {"svm", "alexnet at 32 px", "augment basic"}
+    assert {f"optimizer {name}" for name in ("sgd", "adam", "adamw", "rmsprop", "muon")} < checks.keys()
+    monkeypatch.setattr(doctor, "check_device", lambda device: checks.values())
+    found = doctor.examine(torch.device("cpu"), tmp_path)
+    assert doctor.is_well(found)
+    found["checks"] = [{"agrees": False, "line": "svm: DIFFERS"}]
+    assert not doctor.is_well(found)
+    assert "check       svm: DIFFERS" in doctor.report(found)
+    with pytest.raises(UsageError, match="only a CPU"):
+        doctor.examine(torch.device("cpu"), tmp_path, check=True)
+
+
+@pytest.mark.parametrize("name", [*POLICIES, *METHODS])
+def test_nothing_differs_where_nothing_is_wrong(name):
+    check = device_check._check(name, lambda device: device_check.augmented(name, device), torch.device("cpu", 0))
+    assert check.difference == 0
 
 
 def test_peaks_are_of_the_right_size():

@@ -9,7 +9,7 @@ from torch import nn
 from tinybench.errors import UsageError
 from tinybench.models import MODELS, build_model, list_models
 from tinybench.models.efficientnet import DepthwiseConv2d
-from tinybench.models.layers import DropPath
+from tinybench.models.layers import AdaptiveAvgPool2d, DropPath, pool_by_products
 from tinybench.models.vit import Attention, ShiftedPatches
 from tinybench.recipe import load_recipes
 
@@ -354,3 +354,20 @@ def test_resnet_drops_whole_blocks_of_single_images():
     block.drop_path.probability = 0.999999
     x = torch.rand(3, 64, 4, 4)
     torch.testing.assert_close(block(x), x)  # nothing but the shortcut is left
+
+
+@pytest.mark.parametrize("side", [6, 7])
+def test_the_pool_for_mps_gives_what_torch_gives(side):
+    """At every size, values and gradients, also after a first use in inference mode; on the CPU it is torch's own."""
+    for height in range(1, 17):
+        images = torch.randn(2, 3, height, 17 - height, generator=torch.Generator().manual_seed(height))
+        with torch.inference_mode():
+            pool_by_products(images, side)
+        results = []
+        for pool in (nn.AdaptiveAvgPool2d(side), lambda x: pool_by_products(x, side)):
+            leaf = images.clone().requires_grad_()
+            out = pool(leaf)
+            out.square().sum().backward()
+            results.append((out, leaf.grad))
+        torch.testing.assert_close(*results)
+    torch.testing.assert_close(AdaptiveAvgPool2d(side)(images), nn.AdaptiveAvgPool2d(side)(images), rtol=0, atol=0)

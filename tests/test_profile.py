@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import runpy
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,22 @@ def test_times_add_up_to_the_step(profiled):
     assert all(layer["forward_ms"] > 0 for layer in profiled["layers"])
     blocks = [layer for layer in profiled["layers"] if layer["name"].startswith("stages")]
     assert all(layer["backward_ms"] > 0 for layer in blocks)
+
+
+def test_the_step_is_timed_by_the_clock(monkeypatch):
+    """Also what the profiler does not see: on MPS everything, on a GPU the thread of the backward pass."""
+    monkeypatch.setattr(profile, "matmul_flops", lambda device, dtype: 1e11)
+    monkeypatch.setattr(profile, "copy_bytes", lambda device: 1e10)
+    monkeypatch.setattr(profile, "synchronize", lambda device: time.sleep(0.3))
+    monkeypatch.setattr(profile, "TIMED", ())
+    recipe = dataclasses.replace(get_recipe("speedrun"), batch_size=2, precision="fp32")
+    profiled = profile_step(recipe, 10, torch.device("cpu"), steps=1)
+    assert profiled["step_ms"] > 300
+    assert not profiled["layers_timed"]
+    assert sum(layer["forward_ms"] for layer in profiled["layers"]) == 0
+    lines = runpy.run_path(str(ROOT / "src/profile_step.py"))["table"](profiled).splitlines()
+    assert lines[0].split() == ["layer", "GFLOP", "kept", "MiB"]
+    assert "explain" not in lines[-1]
 
 
 def test_operations_bytes_and_memory_by_hand(profiled):

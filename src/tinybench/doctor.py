@@ -9,18 +9,26 @@ import torch
 import torchvision
 
 from tinybench.data.packed import METADATA, is_unchanged, load_packed
-from tinybench.errors import UserError
+from tinybench.device_check import check_device
+from tinybench.errors import UsageError, UserError
 from tinybench.runtime.device import PRECISIONS, check_precision, describe_environment
 from tinybench.runtime.peaks import copy_bytes, matmul_flops
 from tinybench.training.numerics import remembered
 
 
-def examine(device: torch.device, data_dir: Path, verify: bool = False) -> dict[str, Any]:
+def examine(device: torch.device, data_dir: Path, verify: bool = False, check: bool = False) -> dict[str, Any]:
     """What doctor.py shows.
 
     Args:
         verify: read all images again and compare their fingerprints.
+        check: compare what the device computes with the CPU.
+
+    Raises:
+        UsageError: the device to check is the CPU.
     """
+    if check and device.type == "cpu":
+        raise UsageError("--check compares device mps or cuda with the CPU, and here is only a CPU")
+    checks = check_device(device) if check else ()
     return {
         "environment": {
             **describe_environment(device),
@@ -34,6 +42,7 @@ def examine(device: torch.device, data_dir: Path, verify: bool = False) -> dict[
         "gigabytes_per_second": copy_bytes(device) / 1e9,
         "datasets": [_dataset(path.parent, verify) for path in sorted((data_dir / "curated").glob(f"*/{METADATA}"))],
         "precision_auto": remembered(device),
+        "checks": [vars(result) | {"agrees": result.agrees, "line": str(result)} for result in checks],
     }
 
 
@@ -62,12 +71,13 @@ def report(found: dict[str, Any]) -> str:
         lines.append(f"auto        {network}: {choice}")
     if not found["precision_auto"]:
         lines.append("auto        nothing tried yet; the first run of a network finds out what is fastest")
+    lines += [f"check       {result['line']}" for result in found["checks"]]
     return "\n".join(lines)
 
 
 def is_well(found: dict[str, Any]) -> bool:
     """Whether nothing is broken."""
-    return not any(data["problem"] for data in found["datasets"])
+    return not any(data["problem"] for data in found["datasets"]) and all(each["agrees"] for each in found["checks"])
 
 
 def _teraflops(device: torch.device, precision: str) -> float | None:

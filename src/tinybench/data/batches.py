@@ -61,6 +61,11 @@ def size_of_batches(recipe: Recipe, images: int) -> int:
     return max(1, min(recipe.batch_size, images) // recipe.repeats) * recipe.repeats
 
 
+def images_at_once(recipe: Recipe, processes: int) -> int:
+    """How many images each of so many processes has on its device at once, in training and in validation."""
+    return max(1, recipe.batch_size // recipe.accumulate_steps // processes)
+
+
 def check_shares(recipe: Recipe, train_images: int, val_images: int, processes: int) -> None:
     """Make sure that so many processes have equal shares of a batch, and something to validate.
 
@@ -149,8 +154,11 @@ def eval_batches(
     images: ImageSet, batch_size: int, image_size: int, device: torch.device | str, channels_last: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Every image once, in order, normalised and unvaried: float32 (B, 3, image_size, image_size), int64 (B,)."""
+    layout = memory_format(channels_last)
     for start in range(0, len(images), batch_size):
-        pixels = images.pixels(slice(start, start + batch_size)).to(device)
-        batch = normalize(pixels, image_size, images.mean, images.std)
-        labels = images.labels[start : start + batch_size].to(device)
-        yield batch.contiguous(memory_format=memory_format(channels_last)), labels
+        rows = slice(start, start + batch_size)
+        # Without a name, so that a batch is gone when the next one is made.
+        yield (
+            normalize(images.pixels(rows).to(device), image_size, images.mean, images.std).to(memory_format=layout),
+            images.labels[rows].to(device),
+        )

@@ -16,8 +16,19 @@ def resize(images: Tensor, size: int) -> Tensor:
     if images.shape[-2:] == (size, size):
         return images
     mode = "bicubic" if size > max(images.shape[-2:]) else "bilinear"
+    if images.device.type == "mps" and images.requires_grad:  # torch 2.11 has no gradient of it there
+        rows, columns = (_interpolation(length, size, mode, images.device) for length in images.shape[-2:])
+        return rows @ images @ columns.T
     # With antialias, torch's cubic is Pillow's (a = -0.5), also where nothing is there to be smoothed.
     return F.interpolate(images, (size, size), mode=mode, align_corners=False, antialias=True)
+
+
+@functools.cache
+@torch.inference_mode(False)  # for gradients, whoever asks first
+def _interpolation(length: int, size: int, mode: str, device: torch.device) -> Tensor:
+    """What `resize` makes of a column of pixels, as a matrix: float32 (size, length)."""
+    unit = torch.eye(length)[None, None]
+    return F.interpolate(unit, (size, length), mode=mode, align_corners=False, antialias=True)[0, 0].to(device)
 
 
 @functools.cache

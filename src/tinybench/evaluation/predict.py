@@ -47,4 +47,5 @@ def predict_logits(
                 out = torch.logaddexp(out.log_softmax(1), mirrored.log_softmax(1)) - math.log(2)
         logits.append(out)
         tick(len(out))
+        del batch  # before the next one is made
     return torch.cat(logits)

@@ -25,7 +25,7 @@ from tinybench.evaluation.calibration import fit_temperature
 from tinybench.evaluation.predict import Tick, ignore, predict_logits
 from tinybench.evaluation.runs import BEST, PREDICTIONS
 from tinybench.recipe import Recipe
-from tinybench.runtime.device import check_precision, describe_environment, memory_format, synchronize
+from tinybench.runtime.device import check_precision, describe_environment, memory_format, nhwc_is_right, synchronize
 from tinybench.runtime.files import atomic_paths, json_text, read_json
 from tinybench.training.checkpoint import check_data, load_network, read_checkpoint, weights_fingerprint
 from tinybench.training.setup import load_images
@@ -93,7 +93,9 @@ class TestedNetwork:
         self.name = weights_name(path, options.weights)
         kind: Literal["model", "ema"] = "ema" if options.weights == "ema" else "model"
         model = load_network(self.checkpoint, kind)
-        self.model = model.to(options.device).to(memory_format=memory_format(self.recipe.channels_last))
+        # The layout is a matter of speed only, so that a network may come from where another one is right.
+        self.channels_last = self.recipe.channels_last and nhwc_is_right(options.device)
+        self.model = model.to(options.device).to(memory_format=memory_format(self.channels_last))
         self.tested = {
             "weights_fingerprint": weights_fingerprint(self.checkpoint, kind),
             "precision": options.precision,
@@ -113,7 +115,7 @@ class TestedNetwork:
             batch_size=self.options.batch_size,
             device=self.options.device,
             precision=self.options.precision,
-            channels_last=self.recipe.channels_last,
+            channels_last=self.channels_last,
             flip_tta=flip_tta,
             tick=tick,
         )
@@ -126,7 +128,7 @@ class TestedNetwork:
             image_size=self.checkpoint["image_size"],
             mean=self.checkpoint["mean"],
             std=self.checkpoint["std"],
-            channels_last=self.recipe.channels_last,
+            channels_last=self.channels_last,
         )
 
     def result_path(self, name: str) -> Path:

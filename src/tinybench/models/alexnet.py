@@ -11,6 +11,8 @@ their widths (one tower, as in Krizhevsky 2014, https://arxiv.org/abs/1404.5997)
 
 from torch import Tensor, nn
 
+from tinybench.models.layers import AdaptiveAvgPool2d
+
 
 def conv_block(in_channels: int, channels: int, stride: int = 1) -> nn.Sequential:
     conv = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
@@ -36,7 +38,7 @@ class AlexNet(nn.Module):
             conv_block(256, 256),
             nn.MaxPool2d(3, stride=2),
         )
-        self.pool = nn.AdaptiveAvgPool2d(7)
+        self.pool = AdaptiveAvgPool2d(7)
         classifier = nn.Linear(dim, num_classes)
         self.head = nn.Sequential(
             nn.Dropout(dropout),
@@ -97,7 +99,7 @@ class StockAlexNet(nn.Module):
             relu,
             nn.MaxPool2d(3, 2),
         )
-        self.pool = nn.AdaptiveAvgPool2d(6)
+        self.pool = AdaptiveAvgPool2d(6)
         self.head = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(256 * 6 * 6, 4096),

@@ -1,5 +1,7 @@
 """Blocks that several networks share."""
 
+import functools
+
 import torch
 from torch import Tensor, nn
 
@@ -26,3 +28,35 @@ class DropPath(nn.Module):
 
     def extra_repr(self) -> str:
         return f"probability={self.probability:.3f}"
+
+
+class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
+    """torch's, and where MPS refuses it (neither side divides the other), the same means by two matrix products.
+
+    Args:
+        output_size: side of the maps that come out.
+    """
+
+    output_size: int
+
+    def forward(self, x: Tensor) -> Tensor:
+        side = self.output_size
+        if x.device.type != "mps" or all(max(length, side) % min(length, side) == 0 for length in x.shape[-2:]):
+            return super().forward(x)
+        with torch.autocast("mps", enabled=False):  # a third is not a third in bf16
+            return pool_by_products(x.float(), side).to(x.dtype)
+
+
+def pool_by_products(x: Tensor, side: int) -> Tensor:
+    """What adaptive average pooling gives: float32 (B, C, H, W) to (B, C, side, side)."""
+    rows, columns = (_window_means(length, side, x.device) for length in x.shape[-2:])
+    return rows @ x @ columns.T
+
+
+@functools.cache
+@torch.inference_mode(False)  # made in evaluation, it also serves training
+def _window_means(length: int, side: int, device: torch.device) -> Tensor:
+    """(side, length): each row averages one window, from floor(i length / side) to ceil((i + 1) length / side)."""
+    place, window = torch.arange(length), torch.arange(side).unsqueeze(1)
+    inside = (place >= window * length // side) & (place < -(-(window + 1) * length // side))
+    return (inside / inside.sum(1, keepdim=True)).to(device)

@@ -1,17 +1,28 @@
 """Devices, precision and memory layout."""
 
 import contextlib
+import functools
+import gc
 import platform
 import resource
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tinybench.errors import UsageError
+from tinybench.errors import UsageError, UserError
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+NHWC_ON_MPS = "2.14"  # torch; before, BatchNorm's gradients are wrong there, or it crashes (pytorch #175189, #188371)
+
+# What peak_memory_mb counts on each device.
+PEAK_IS = {
+    "cuda": "tensors of training, at their peak",
+    "mps": "the driver's memory at the end of the last epoch, with what torch keeps for reuse; not a peak",
+    "cpu": "the whole process, at its peak",
+}
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -29,14 +40,49 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def check_precision(device: torch.device, precision: str) -> None:
+def check_precision(
+    device: torch.device, precision: str, *, channels_last: bool = False, compile: bool = False
+) -> None:
     """Refuse what would not work or would silently be something else.
 
     Raises:
-        UsageError: fp16 without CUDA (its gradients need scaling, which is CUDA's).
+        UsageError: fp16 without CUDA (its gradients need scaling, which is CUDA's); on MPS, compile, or channels_last
+            in a version of torch that computes wrong gradients.
     """
     if precision == "fp16" and device.type != "cuda":
         raise UsageError(f"precision fp16 needs device cuda, not {device.type}; bf16 works everywhere")
+    if channels_last and not nhwc_is_right(device):
+        raise UsageError(
+            f"channels_last on mps gives wrong gradients in torch {torch.__version__}; "
+            f"train without it, or install torch {NHWC_ON_MPS} or newer"
+        )
+    if compile and device.type == "mps":  # pytorch #191976, #170360
+        raise UsageError("compile on mps gives wrong results with some layers; train without it")
+
+
+def nhwc_is_right(device: torch.device) -> bool:
+    """Whether networks can be trained in that layout there."""
+    return device.type != "mps" or torch.__version__ >= NHWC_ON_MPS
+
+
+def check_compiler(device: torch.device) -> None:
+    """Compile something small, to find out whether torch.compile has all that it needs.
+
+    Raises:
+        UserError: it has not.
+    """
+    try:
+        torch.compile(torch.sin)(torch.ones(8, device=device))
+    except Exception as error:
+        raise UserError(
+            f"torch.compile does not work here ({first_line(getattr(error, 'inner_exception', error))}); "
+            "install the compiler (g++ or clang++, on CUDA triton), or train without --compile"
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """What an error is, and the first line of what it says."""
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
@@ -58,13 +104,29 @@ def synchronize(device: torch.device) -> None:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """The most memory used so far, in MiB: by tensors on CUDA, by the driver on MPS, by the process on a CPU."""
+    """The most memory used since the last `reset_peak_memory`, in MiB; see PEAK_IS for what it counts."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     if device.type == "mps":
         return torch.mps.driver_allocated_memory() / 2**20
     # ru_maxrss counts KiB on Linux and bytes on macOS.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Forget what was used so far: give back what no tensor needs any more, and count the peak from here.
+
+    On a CPU, only Linux can count anew; elsewhere the peak stays that of the whole process.
+    """
+    gc.collect()  # networks and their gradients hold each other
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+    else:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # see proc_pid_clear_refs(5)
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
@@ -77,10 +139,16 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "platform": platform.platform(),
+        "peak_memory_is": PEAK_IS[device.type],
     }
 
 
+@functools.cache
 def _processor_name() -> str:
+    if sys.platform == "darwin":  # where platform calls every processor "arm"
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            words = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
     with contextlib.suppress(OSError), Path("/proc/cpuinfo").open() as file:
         for line in file:
             if line.startswith("model name"):

@@ -26,7 +26,7 @@ def atomic_paths(*paths: Path) -> Iterator[list[Path]]:
     try:
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+            handle, name = tempfile.mkstemp(prefix=f".{path.name}.{os.getpid()}-", suffix=".tmp", dir=path.parent)
             os.close(handle)
             temporaries.append(Path(name))
         yield temporaries
@@ -51,6 +51,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """One of `atomic_paths`."""
     with atomic_paths(Path(path)) as (temporary,):
         yield temporary
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed while they wrote into the folder."""
+    for path in folder.glob(".*.tmp"):
+        writer = re.search(r"\.(\d+)-\w+\.tmp$", path.name)
+        if not (writer and _is_running(int(writer[1]))):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:  # somebody else's
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,9 +13,17 @@ import filelock
 import torch
 
 from tinybench import formats
+from tinybench.data.batches import images_at_once
 from tinybench.errors import UserError
 from tinybench.recipe import NUMERICS, Recipe
-from tinybench.runtime.device import describe_environment
+from tinybench.runtime import distributed
+from tinybench.runtime.device import (
+    check_compiler,
+    check_precision,
+    describe_environment,
+    first_line,
+    reset_peak_memory,
+)
 from tinybench.runtime.files import read_json, write_json
 from tinybench.training.step_time import step_seconds
 from tinybench.validation import validated
@@ -40,11 +48,18 @@ def choose_numerics(recipe: Recipe, train_images: int, num_classes: int, device:
     memory, key = memory_path(), _key(recipe, device)
     if found := _recall(memory).get(key):
         chosen = dataclasses.replace(recipe, **found)
-        print(f"precision auto: {describe(chosen)}, as found before (remembered in {memory})", flush=True)
-        return chosen
-    rates = probe(recipe, recipe.epochs * train_images, num_classes, device)
+        try:
+            check_numerics(chosen, device)
+        except UserError as error:
+            _remember(memory, key, None)
+            print(f"precision auto: {describe(chosen)}, as found before, is forgotten: {error}", flush=True)
+        else:
+            print(f"precision auto: {describe(chosen)}, as found before (remembered in {memory})", flush=True)
+            return chosen
+    images = recipe.epochs * train_images // distributed.world_size()
+    rates = probe(recipe, images, num_classes, device)
     if not rates:
-        print("precision auto: fp32, as the run is too short to find out what is fastest", flush=True)
+        print("precision auto: fp32, untried", flush=True)
         return dataclasses.replace(recipe, precision="fp32")
     chosen, _ = fastest(rates)
     _remember(memory, key, {name: getattr(chosen, name) for name in NUMERICS})
@@ -53,32 +68,54 @@ def choose_numerics(recipe: Recipe, train_images: int, num_classes: int, device:
     return chosen
 
 
+def check_numerics(recipe: Recipe, device: torch.device) -> None:
+    """Make sure that the recipe can be computed as it says.
+
+    Raises:
+        UserError: this device or this machine cannot.
+    """
+    check_precision(device, recipe.precision, channels_last=recipe.channels_last, compile=recipe.compile)
+    if recipe.compile:
+        check_compiler(device)
+
+
 def probe(recipe: Recipe, images: int, num_classes: int, device: torch.device) -> list[tuple[Recipe, float]]:
-    """Images per second of the recipe in each way that may be the fastest here; empty where that would cost too much.
+    """Images per second of the recipe in each way that may be the fastest here and works.
+
+    Empty where none works, or where trying would cost too much.
 
     Args:
-        images: how many the run works through in all.
+        images: how many the run works through in all, in this process.
     """
     candidates = list(_candidates(recipe, device))
     rounds, steps = 2, 1 if device.type == "cpu" else 5  # one step of a GPU is too short to be timed
     affordable = int(SHARE * images) // (len(candidates) * (1 + rounds * steps))
-    piece = recipe.batch_size // recipe.accumulate_steps
+    piece = images_at_once(recipe, distributed.world_size())
     largest = min(piece, BATCH_SIZES[1]) if device.type == "cpu" else piece
     batch_size = min(affordable, largest)
     if batch_size < min(piece, BATCH_SIZES[0]):
+        print("precision auto: the run is too short to find out what is fastest", flush=True)
         return []
 
-    def measured(candidate: Recipe) -> tuple[Recipe, float]:
-        seconds = step_seconds(candidate, num_classes, device, batch_size=batch_size, steps=steps, rounds=rounds)
-        return candidate, batch_size / seconds
-
-    rates = [measured(candidate) for candidate in candidates]
-    best, rate = fastest(rates)
-    if images / rate > COMPILE_FROM:
+    def measured(candidate: Recipe) -> list[tuple[Recipe, float]]:
         try:
-            rates.append(measured(dataclasses.replace(best, compile=True)))
-        except Exception as error:  # no compiler, or a network that it does not understand: then without
-            print(f"precision auto: torch.compile does not work here ({type(error).__name__})", flush=True)
+            seconds = step_seconds(candidate, num_classes, device, batch_size=batch_size, steps=steps, rounds=rounds)
+        except UserError:  # of the recipe, whatever its numerics
+            raise
+        except Exception as error:  # no memory, no compiler, or something that the device cannot do: then without
+            print(f"precision auto: {describe(candidate)} does not work here ({first_line(error)})", flush=True)
+            return []
+        finally:
+            reset_peak_memory(device)  # of the trial: history.json states that of the run
+            if candidate.compile:
+                torch.compiler.reset()  # else training would be compiled for a second size, another way than alone
+        return [(candidate, batch_size / seconds)]
+
+    rates = [rate for candidate in candidates for rate in measured(candidate)]
+    if rates and device.type != "mps":
+        best, rate = fastest(rates)
+        if images / rate > COMPILE_FROM:
+            rates += measured(dataclasses.replace(best, compile=True))
     return rates
 
 
@@ -97,7 +134,8 @@ def describe(recipe: Recipe) -> str:
 
 
 def _candidates(recipe: Recipe, device: torch.device) -> Iterator[Recipe]:
-    for precision, channels_last in itertools.product(_precisions(device), (False, True)):
+    layouts = (False,) if device.type == "mps" else (False, True)  # NHWC is no gain there, and often was wrong
+    for precision, channels_last in itertools.product(_precisions(device), layouts):
         yield dataclasses.replace(recipe, precision=precision, channels_last=channels_last)
 
 
@@ -140,7 +178,7 @@ def remembered(device: torch.device) -> dict[str, str]:
 
 def _key(recipe: Recipe, device: torch.device) -> str:
     options = "".join(f" {name} {value}" for name, value in sorted(recipe.model_options.items()))
-    batch = recipe.batch_size // recipe.accumulate_steps
+    batch = images_at_once(recipe, distributed.world_size())
     return f"{recipe.model}{options} at {recipe.image_size} px, batch {batch}{_machine(device)}"
 
 
@@ -163,11 +201,12 @@ def _is_sound(choice: Any) -> bool:
     return False
 
 
-def _remember(path: Path, key: str, choice: dict[str, Any]) -> None:
-    """Add a choice to the file; without a place to write, the next run probes again."""
+def _remember(path: Path, key: str, choice: dict[str, Any] | None) -> None:
+    """Add a choice to the file, or with None take it out; without a place to write, the next run probes again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(path.with_suffix(".lock")):
-            write_json(path, _recall(path) | {key: choice})
+            choices = _recall(path) | {key: choice}
+            write_json(path, {key: choice for key, choice in choices.items() if choice is not None})
     except (OSError, UserError):
         return

@@ -1,6 +1,7 @@
 """Where the time and the memory of a training step go, layer by layer."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,13 +14,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tinybench.models import build_model
 from tinybench.recipe import Recipe
-from tinybench.runtime.device import PRECISIONS, autocast, describe_environment, memory_format
+from tinybench.runtime.device import PRECISIONS, autocast, describe_environment, memory_format, synchronize
 from tinybench.runtime.peaks import copy_bytes, matmul_flops
 from tinybench.training.checkpoint import network_options
 from tinybench.training.loss import build_criterion
 from tinybench.training.optimizer import build_optimizer
 
 WARM_UP = 2  # steps
+TIMED = ("cpu", "cuda")  # devices whose work the profiler sees; of MPS it sees only that something was started
 BACKWARD = 2  # a backward pass does twice the work of the forward pass, for the inputs and for the weights
 LAYER, LOSS, OPTIMIZER = "layer ", "loss", "optimizer"
 EVALUATE = "autograd::engine::evaluate_function: "  # how the profiler calls a node of the backward pass
@@ -56,11 +58,12 @@ def profile_step(
 
     Args:
         recipe: with a precision other than auto.
-        trace: write all operations there as a trace for chrome://tracing.
+        trace: write all operations there as a trace for chrome://tracing, where their times are known.
 
     Returns:
-        layers (see `Layer`, in the order of the network, then the loss and the optimizer), step_ms, the device's
-        measured peaks (flops_per_second, bytes_per_second), environment and settings; plain types.
+        layers (see `Layer`, in the order of the network, then the loss and the optimizer), layers_timed (whether their
+        times are known; else they are 0), step_ms (by the clock), the device's measured peaks (flops_per_second,
+        bytes_per_second), environment and settings; plain types.
     """
     layout = memory_format(recipe.channels_last)
     model = build_model(recipe.model, num_classes=num_classes, image_size=recipe.image_size, **network_options(recipe))
@@ -91,16 +94,22 @@ def profile_step(
     with _kept(layers, model, modules), _moved(layers, modules):
         step()
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
+    synchronize(device)
     with _recorded(modules), profile(activities=activities) as profiler:
+        # By the clock: a mark around the step would miss the backward pass, whose thread is another one on a GPU.
+        started = time.perf_counter()
         for _ in range(steps):
-            with record_function("step"):
-                step()
-    step_ms = _times(layers, profiler.events(), steps, on_gpu=device.type == "cuda")
-    if trace:
-        trace.parent.mkdir(parents=True, exist_ok=True)
-        profiler.export_chrome_trace(str(trace))
+            step()
+        synchronize(device)
+        step_ms = 1000 * (time.perf_counter() - started) / steps
+    if layers_timed := device.type in TIMED:
+        _times(layers, profiler.events(), steps, on_gpu=device.type == "cuda")
+        if trace:
+            trace.parent.mkdir(parents=True, exist_ok=True)
+            profiler.export_chrome_trace(str(trace))
     return {
         "layers": [asdict(layer) for layer in layers.values()],
+        "layers_timed": layers_timed,
         "step_ms": step_ms,
         "flops_per_second": matmul_flops(device, PRECISIONS[recipe.precision] or torch.float32),
         "bytes_per_second": copy_bytes(device),
@@ -210,13 +219,12 @@ def _count_flops(
         layers[name].flops = (1 + BACKWARD) * batch_size * flops
 
 
-def _times(layers: dict[str, Layer], events: Any, steps: int, *, on_gpu: bool) -> float:
-    """Add up the profiler's events by layer; gives the milliseconds of a step.
+def _times(layers: dict[str, Layer], events: Any, steps: int, *, on_gpu: bool) -> None:
+    """Add up the profiler's events by layer.
 
     A node of the backward pass bears the number of the operation that it belongs to.
     """
     layer_of: dict[int, str] = {}
-    step_ms = 0.0
 
     def milliseconds(event: Any) -> float:
         return (event.device_time_total if on_gpu else event.cpu_time_total) / 1000 / steps
@@ -224,16 +232,13 @@ def _times(layers: dict[str, Layer], events: Any, steps: int, *, on_gpu: bool) -
     for event in events:
         if str(event.device_type).endswith("CUDA"):
             continue  # a kernel, which counts for the operation that started it
-        if event.name == "step":
-            step_ms += milliseconds(event)
-        elif event.name.startswith(LAYER):
+        if event.name.startswith(LAYER):
             layers[event.name.removeprefix(LAYER)].forward_ms += milliseconds(event)
         elif event.sequence_nr >= 0 and not event.name.startswith(EVALUATE) and (name := _inside(event)):
             layer_of.setdefault(event.sequence_nr, name)
     for event in events:
         if event.name.startswith(EVALUATE) and event.sequence_nr in layer_of:
             layers[layer_of[event.sequence_nr]].backward_ms += milliseconds(event)
-    return step_ms
 
 
 def _inside(event: Any) -> str:

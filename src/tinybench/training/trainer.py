@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from tinybench.data.batches import Batch, TrainBatches
+from tinybench.data.batches import Batch, TrainBatches, images_at_once
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UserError
 from tinybench.evaluation.metrics import topk_accuracy
@@ -25,7 +25,6 @@ from tinybench.runtime import distributed
 from tinybench.runtime.device import (
     LaggedReader,
     autocast,
-    check_precision,
     peak_memory_mb,
     pick_device,
     synchronize,
@@ -44,14 +43,13 @@ from tinybench.training.distill import distillation_loss
 from tinybench.training.freezing import set_training_mode
 from tinybench.training.history import History
 from tinybench.training.loss import build_criterion
-from tinybench.training.numerics import choose_numerics
+from tinybench.training.numerics import check_numerics, choose_numerics
 from tinybench.training.optimizer import learning_rate
 from tinybench.training.setup import build_state, load_images, own_folder
 from tinybench.training.state import TrainingState
 from tinybench.training.tensorboard import open_tensorboard
 
 REFRESH_SECONDS = 0.5  # how often the bar reads the sums, and looks whether they are finite
-VALIDATION_BATCH = 4  # training batches of a GPU in one of validation, which keeps nothing for a backward pass
 
 
 class Stopped(UserError):
@@ -71,7 +69,7 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
         Stopped: SIGINT or SIGTERM came; the run can be resumed.
     """
     device = pick_device(options.device)
-    check_precision(device, recipe.precision)
+    check_numerics(recipe, device)
     recipe = anchored(recipe)
     train_images, val_images = load_images(recipe, options.data_dir)
     checkpoint = read_checkpoint(resume) if resume else None
@@ -228,14 +226,11 @@ def validate(model: nn.Module, images: ImageSet, recipe: Recipe) -> dict[str, fl
     """Plain cross entropy and accuracies (percent) on the validation images, each of which one process looks at."""
     distributed.share_buffers(model)
     device = images.labels.device
-    batch_size = recipe.batch_size // distributed.world_size()
-    if device.type != "cpu":
-        batch_size *= VALIDATION_BATCH
     own_logits = predict_logits(
         model,
         images.select(distributed.own_slice(len(images))),
         image_size=recipe.image_size,
-        batch_size=batch_size,
+        batch_size=images_at_once(recipe, distributed.world_size()),
         device=device,
         precision=recipe.precision,
         channels_last=recipe.channels_last,
