@@ -16,6 +16,16 @@ class UsageError(UserError):
     status = 2
 
 
+# What torch writes into its RuntimeErrors where an allocation fails: on a CPU, in cuDNN, cuBLAS and CUDA, on MPS.
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "Invalid buffer size")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether it says that there is no memory left, on whichever device."""
+    of_torch = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+    return of_torch or isinstance(error, MemoryError)
+
+
 def command(script: str, *words: str | Path) -> str:
     """A command of this project that can be pasted into a shell."""
     return shlex.join(["python", script, *map(str, words)])

@@ -7,7 +7,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tinybench.errors import UserError
 
-STRICT = ConfigDict(strict=True, allow_inf_nan=False)  # "10" is no number, and neither is nan
+# "10" is no number, and neither is nan.
+STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
 @functools.cache

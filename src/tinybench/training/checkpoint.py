@@ -30,7 +30,16 @@ FREE_ON_RESUME = {"epochs", "save_every"}
 
 
 def network_options(recipe: Recipe) -> dict[str, Any]:
-    """What the recipe asks of the network's constructor."""
+    """What the recipe asks of the network's constructor.
+
+    Raises:
+        UsageError: one of its options is not the network's own, but has a field or follows from the data.
+    """
+    for name in ("dropout", "drop_path", "image_size"):
+        if name in recipe.model_options:
+            raise UsageError(f"model_options {name} is a field of its own: --{name} {recipe.model_options[name]}")
+    if "num_classes" in recipe.model_options:
+        raise UsageError("model_options num_classes: the data say how many classes there are; --classes takes fewer")
     options = {"dropout": recipe.dropout, **recipe.model_options}
     # Only some networks have residual branches to drop, and those refuse nothing; the others must not be asked for 0.
     return {**options, "drop_path": recipe.drop_path} if recipe.drop_path > 0 else options
@@ -165,7 +174,7 @@ def difference(former: Recipe, recipe: Recipe) -> str:
     return ""
 
 
-def check_resume(saved: dict[str, Any], recipe: Recipe, images: ImageSet) -> Recipe:
+def check_resume(saved: dict[str, Any], recipe: Recipe) -> Recipe:
     """Refuse to go on with anything that would change the result of the epochs already run.
 
     Returns:
@@ -173,7 +182,6 @@ def check_resume(saved: dict[str, Any], recipe: Recipe, images: ImageSet) -> Rec
 
     Raises:
         UsageError: naming the first field that differs.
-        UserError: the data have changed.
     """
     former = Recipe.from_dict(saved["recipe"])
     if differs := difference(former, recipe):
@@ -185,6 +193,17 @@ def check_resume(saved: dict[str, Any], recipe: Recipe, images: ImageSet) -> Rec
             f"epochs {recipe.epochs} instead of {former.epochs} would change the epochs already run; "
             "only a run that was started with total_epochs can be prolonged"
         )
+    done = len(saved["training"]["history"].get("train_loss", ())) if "training" in saved else 0
+    if done > recipe.epochs:
+        raise UsageError(f"the checkpoint has {done} epochs behind it, more than --epochs {recipe.epochs}")
+    return recipe.with_numerics_of(former)
+
+
+def check_same_images(saved: dict[str, Any], images: ImageSet) -> None:
+    """Refuse to go on with other images than before.
+
+    Raises:
+        UserError: the data have changed.
+    """
     if saved["fingerprint"] != images.fingerprint:
         raise UserError(f"the images of {images.name} are not those that the checkpoint was trained on")
-    return recipe.with_numerics_of(former)

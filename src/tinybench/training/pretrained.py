@@ -155,14 +155,23 @@ def _imagenet(recipe: Recipe) -> tuple[str, dict[str, Tensor]]:
     return f"torchvision's {name} (ImageNet)", state
 
 
-def _state_dict(path: Path, model: nn.Module, class_ids: Sequence[str]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint or a state dict by name; without the head of a run that learned other classes."""
+def require_file(path: Path) -> None:
+    """Make sure that the file to start from is there.
+
+    Raises:
+        UsageError: it is not; the message says how to make it, where a recipe does.
+    """
     if not path.is_file():
         run = path.parent.name
         hint = f"; make it with python src/train.py --recipe {run}" if run in load_recipes() else ""
         raise UsageError(
             f"pretrained {path} is no file; it takes {IMAGENET}, or the path of a checkpoint or state dict{hint}"
         )
+
+
+def _state_dict(path: Path, model: nn.Module, class_ids: Sequence[str]) -> dict[str, Tensor]:
+    """The tensors of a checkpoint or a state dict by name; without the head of a run that learned other classes."""
+    require_file(path)
     content = read_tensors(path)
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
