@@ -6,7 +6,6 @@ The same command goes on where the last one ended: finished runs are never repea
 
 import dataclasses
 import functools
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -90,16 +89,10 @@ def main() -> int:
 def make_plan(arguments: Arguments) -> Plan:
     """The plan of the file, if there is one, with what the flags say."""
     plan = read_plan(arguments.plan) if arguments.plan else Plan()
-    flags = {name: getattr(arguments, name) for name in ("name", "models", "seeds") if is_given(name)}
-    fields = [spec.name for spec in dataclasses.fields(Recipe) if is_given(spec.name)]
+    flags = {name: getattr(arguments, name) for name in ("name", "models", "seeds") if cli.is_given(name)}
+    fields = [spec.name for spec in dataclasses.fields(Recipe) if cli.is_given(spec.name)]
     overrides = plan.overrides | {name: getattr(arguments.overrides, name) for name in fields}
     return dataclasses.replace(plan, **flags, overrides=overrides)
-
-
-def is_given(name: str) -> bool:
-    """Whether a flag stands on the command line, whatever its value."""
-    words = [word.split("=")[0] for word in sys.argv[1:]]
-    return f"--{name}" in words or f"--no_{name}" in words
 
 
 def choose_executor(arguments: Arguments) -> Executor:
@@ -107,7 +100,7 @@ def choose_executor(arguments: Arguments) -> Executor:
         return functools.partial(
             run_on_ray, address=arguments.ray_address, cpus=arguments.cpus_per_run, gpus=arguments.gpus_per_run
         )
-    if given := [name for name in ("ray_address", "cpus_per_run", "gpus_per_run") if is_given(name)]:
+    if given := [name for name in ("ray_address", "cpus_per_run", "gpus_per_run") if cli.is_given(name)]:
         raise UsageError(f"--{given[0]} goes with --executor ray")
     return run_here
 

@@ -13,13 +13,13 @@ from tinybench.training.trainer import train
 
 
 def main() -> None:
-    arguments = parse_arguments(__doc__)
+    recipe, arguments = parse_arguments(__doc__)
     options = arguments.options()
     if arguments.download:
-        download(arguments.settings.dataset, options.data_dir)
+        download(recipe.dataset, options.data_dir)
     with process_group(options.device):
         history = train(
-            arguments.settings,
+            recipe,
             options,
             resume=arguments.resume[0] if arguments.resume else None,
             overwrite=arguments.overwrite,

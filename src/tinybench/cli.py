@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import sys
 import time
 import warnings
@@ -12,7 +13,7 @@ from typing import Any, NoReturn, TypeVar, get_origin
 
 import tyro
 
-from tinybench.errors import UserError
+from tinybench.errors import NO_MEMORY, UserError, out_of_memory
 
 Arguments = TypeVar("Arguments")
 
@@ -33,6 +34,17 @@ def parse(arguments: type[Arguments], description: str | None, **options: Any) -
             registry=_registry(),
             **options,
         )
+
+
+def is_given(name: str) -> bool:
+    """Whether a flag stands on the command line, whatever its value."""
+    flags = {word.split("=")[0] for word in words()}
+    return bool(flags & {f"--{name}", f"--no_{name}"})
+
+
+def words() -> list[str]:
+    """The command line with underscores in the names of its flags, where hyphens are as good."""
+    return [re.sub(r"^--[^=]+", lambda flag: "--" + flag[0][2:].replace("-", "_"), word) for word in sys.argv[1:]]
 
 
 def _registry() -> tyro.constructors.ConstructorRegistry:
@@ -92,8 +104,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         # The reader (head, less) has gone; keep the interpreter from failing again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
-    except (OSError, MemoryError) as error:
-        if debug:
+    except (OSError, MemoryError, RuntimeError) as error:
+        if debug or not (isinstance(error, OSError) or out_of_memory(error)):
             raise
         _report(f"error: {describe(error)}")
         status = 1
@@ -107,10 +119,10 @@ def _report(line: str) -> None:
         print(line, file=sys.stderr)
 
 
-def describe(error: OSError | MemoryError) -> str:
-    """One line that names the file."""
-    if isinstance(error, MemoryError):
-        return "out of memory; a smaller --batch_size or --accumulate_steps may help"
+def describe(error: Exception) -> str:
+    """One line for what the system or torch refused: memory, or a file, which it names."""
+    if out_of_memory(error) or not isinstance(error, OSError):
+        return NO_MEMORY
     where = f"{error.filename}: " if error.filename else ""
     hint = "; free some space and run the command again" if error.errno == errno.ENOSPC else ""
     return f"{where}{error.strerror or error}{hint}"

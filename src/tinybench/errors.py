@@ -1,5 +1,6 @@
 """Errors that the user can mend. Each message is one line: what is wrong, with which file or flag, what to do next."""
 
+import errno
 import shlex
 from pathlib import Path
 
@@ -17,13 +18,24 @@ class UsageError(UserError):
 
 
 # What torch writes into its RuntimeErrors where an allocation fails: on a CPU, in cuDNN, cuBLAS and CUDA, on MPS.
-OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "Invalid buffer size")
+ALLOCATION_FAILED = (
+    "can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "Invalid buffer size",
+)  # fmt: skip
+NO_MEMORY = (
+    "out of memory; lower --batch_size or --image_size, raise --accumulate_steps in training, or end other programs"
+)
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether it says that there is no memory left, on whichever device."""
-    of_torch = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
-    return of_torch or isinstance(error, MemoryError)
+    """Whether an error says that memory does not suffice, on whichever device."""
+    match error:
+        case MemoryError():
+            return True
+        case OSError():
+            return error.errno == errno.ENOMEM
+        case RuntimeError():
+            return any(words in str(error) for words in ALLOCATION_FAILED)
+    return False
 
 
 def command(script: str, *words: str | Path) -> str:

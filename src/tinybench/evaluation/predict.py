@@ -1,6 +1,7 @@
 """A network on images: logits."""
 
 import math
+import sys
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from tinybench.data.batches import eval_batches
 from tinybench.data.imageset import ImageSet
 from tinybench.runtime.device import autocast
+from tinybench.runtime.progress import Heartbeat
 
 
 @torch.inference_mode()
@@ -28,7 +30,8 @@ def predict_logits(
         flip_tta: give the logarithm of the mean of the probabilities of the image and of its mirror image instead.
     """
     model.eval()
-    logits = []
+    logits: list[Tensor] = []
+    heartbeat = Heartbeat()
     for batch, _ in eval_batches(images, batch_size, image_size, device, channels_last):
         with autocast(device, precision):
             out = model(batch).float()
@@ -36,4 +39,7 @@ def predict_logits(
                 mirrored = model(batch.flip(3)).float()
                 out = torch.logaddexp(out.log_softmax(1), mirrored.log_softmax(1)) - math.log(2)
         logits.append(out)
+        if heartbeat.is_due():
+            done = min(len(logits) * batch_size, len(images))
+            print(f"{done:,} of {len(images):,} images answered", file=sys.stderr, flush=True)
     return torch.cat(logits)

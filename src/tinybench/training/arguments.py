@@ -1,6 +1,8 @@
 """The flags of src/train.py: a named recipe, any field of Recipe, and where and how to run."""
 
 import argparse
+import dataclasses
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,13 +10,21 @@ from tinybench import cli
 from tinybench.errors import UsageError, UserError
 from tinybench.model_file import load_model_file
 from tinybench.models import get_model_info
-from tinybench.recipe import Device, Recipe, RunOptions, get_recipe, load_recipes
+from tinybench.recipe import Device, Recipe, RunOptions, check_run_name, get_recipe, load_recipes
 from tinybench.training.checkpoint import read_checkpoint
+from tinybench.training.state import has_begun
+
+
+class Stated(Recipe):
+    """Fields of Recipe as they stand on the command line; whether they fit a recipe shows when they are put into it."""
+
+    def __post_init__(self) -> None:
+        pass
 
 
 @dataclass(kw_only=True)
 class TrainArguments:
-    settings: Recipe
+    settings: Stated
     recipe: str = ""
     """Entry of config.py to start from (default: the one of --model)."""
     run_name: str = ""
@@ -52,14 +62,17 @@ class TrainArguments:
         )
 
 
-def parse_arguments(description: str | None) -> TrainArguments:
+def parse_arguments(description: str | None) -> tuple[Recipe, TrainArguments]:
     """Parse sys.argv. Afterwards `run_name` is set, and `resume` is None or holds one existing checkpoint.
 
     The defaults of the recipe's flags depend on other flags: with --resume they come from the checkpoint, otherwise
     from the entry of config.py, or of --model_file, that --recipe or --model names.
 
+    Returns:
+        The recipe, with what stands on the command line, and the arguments.
+
     Raises:
-        UsageError: an unknown recipe or network, a bad run name, more than one checkpoint.
+        UsageError: an unknown recipe or network, a bad run name, more than one checkpoint, flags that do not fit.
     """
     first = _first_look()
     recipes = load_recipes()
@@ -68,16 +81,39 @@ def parse_arguments(description: str | None) -> TrainArguments:
     name = first.recipe or get_model_info(first.model or Recipe.model).recipe
     given = _run_of(first.resume[0], first.results_dir) if first.resume else ""
     run_name = first.run_name or given or name
-    if Path(run_name).is_absolute() or ".." in Path(run_name).parts or Path(run_name) == Path():
-        raise UsageError(f"run_name {run_name!r} must name a folder below results_dir")
+    check_run_name(run_name, "run_name")
     checkpoint = _checkpoint(first.resume, first.results_dir / run_name)
-    settings = _saved_recipe(checkpoint) if checkpoint else get_recipe(name, recipes)
-    arguments = cli.parse(TrainArguments, description, default=TrainArguments(settings=settings))
+    base, begun = _saved_recipe(checkpoint) if checkpoint else (get_recipe(name, recipes), False)
+    arguments = cli.parse(
+        TrainArguments, description, default=TrainArguments(settings=Stated(**dataclasses.asdict(base)))
+    )
     arguments.run_name = run_name
     if first.resume is not None and checkpoint is None:
+        if arguments.overwrite:
+            raise UsageError("--resume goes on with a run, --overwrite replaces it; give one of them")
         print(f"{first.results_dir / run_name} holds no checkpoint yet: starting from the first step")
     arguments.resume = (checkpoint,) if checkpoint else None
-    return arguments
+    return _with_stated(base, arguments.settings, begun), arguments
+
+
+def _with_stated(base: Recipe, settings: Stated, begun: bool) -> Recipe:
+    """A recipe with the fields that stand on the command line; what follows from them is printed.
+
+    Args:
+        begun: the recipe is that of epochs already run, from which nothing else may change.
+    """
+    names = [spec.name for spec in dataclasses.fields(Recipe)]
+    stated = {name: getattr(settings, name) for name in names if cli.is_given(name)}
+    if begun:
+        if stated.get("precision") == "auto":
+            del stated["precision"]  # what it came to
+        return dataclasses.replace(base, **stated)
+    recipe = base.changed(**stated)
+    follows = [name for name in names if name not in stated and getattr(recipe, name) != getattr(base, name)]
+    if follows:
+        changes = (f"{name} {getattr(recipe, name)} instead of {getattr(base, name)}" for name in follows)
+        print(f"the flags entail {', '.join(changes)}; state these too to have others")
+    return recipe
 
 
 def _first_look() -> argparse.Namespace:
@@ -89,7 +125,7 @@ def _first_look() -> argparse.Namespace:
     parser.add_argument("--model_file", type=Path, default=None)
     parser.add_argument("--resume", type=Path, nargs="*", default=None)
     try:
-        return parser.parse_known_args()[0]
+        return parser.parse_known_args(cli.words())[0]
     except argparse.ArgumentError as error:
         raise UsageError(str(error)) from error
 
@@ -100,12 +136,14 @@ def _run_of(checkpoint: Path, results_dir: Path) -> str:
     return folder.relative_to(root).as_posix() if root in folder.parents else folder.name
 
 
-def _saved_recipe(checkpoint: Path) -> Recipe:
+def _saved_recipe(path: Path) -> tuple[Recipe, bool]:
+    """The recipe of a checkpoint, and whether a step has been done with it."""
     try:
-        return Recipe.from_dict(read_checkpoint(checkpoint)["recipe"])
+        checkpoint = read_checkpoint(path)
+        return Recipe.from_dict(checkpoint["recipe"]), has_begun(checkpoint)
     except UserError as error:
-        others = sorted(checkpoint.parent.glob("checkpoint_epoch_*.pth"), key=lambda path: path.stat().st_mtime)
-        hint = f"; an earlier one is --resume {others[-1]}" if others and others[-1] != checkpoint else ""
+        others = sorted(path.parent.glob("checkpoint_epoch_*.pth"), key=lambda path: path.stat().st_mtime)
+        hint = f"; an earlier one is --resume {shlex.quote(str(others[-1]))}" if others and others[-1] != path else ""
         raise UserError(f"{error}{hint}") from error
 
 

@@ -18,6 +18,7 @@ from tinybench.runtime.peaks import copy_bytes, matmul_flops
 from tinybench.training.checkpoint import network_options
 from tinybench.training.loss import build_criterion
 from tinybench.training.optimizer import build_optimizer
+from tinybench.training.setup import check_network
 
 WARM_UP = 2  # steps
 BACKWARD = 2  # a backward pass does twice the work of the forward pass, for the inputs and for the weights
@@ -61,7 +62,11 @@ def profile_step(
     Returns:
         layers (see `Layer`, in the order of the network, then the loss and the optimizer), step_ms, the device's
         measured peaks (flops_per_second, bytes_per_second), environment and settings; plain types.
+
+    Raises:
+        UsageError: the network cannot be built or trained as the recipe says.
     """
+    check_network(recipe)
     layout = memory_format(recipe.channels_last)
     model = build_model(recipe.model, num_classes=num_classes, image_size=recipe.image_size, **network_options(recipe))
     model = model.to(device).to(memory_format=layout).train()

@@ -52,7 +52,10 @@ def own_folder(options: RunOptions) -> Iterator[None]:
 
 
 def check_recipe(recipe: Recipe, *, resumed: bool) -> None:
-    """What the network, its optimizer and the files to start from would refuse, before anything takes long.
+    """Find out what would stop a run, as far as it is known without the data, before anything takes long.
+
+    Args:
+        resumed: the weights to start from are not needed any more.
 
     Raises:
         UsageError: the network cannot be built or trained as the recipe says.
@@ -62,6 +65,15 @@ def check_recipe(recipe: Recipe, *, resumed: bool) -> None:
         require_file(Path(recipe.pretrained))
     if recipe.teacher:
         read_checkpoint(Path(recipe.teacher))
+    check_network(recipe)
+
+
+def check_network(recipe: Recipe) -> None:
+    """Make sure that the network can be built and trained as the recipe says; it takes a second.
+
+    Raises:
+        UsageError: it cannot.
+    """
     model = build_model(recipe.model, num_classes=2, image_size=recipe.image_size, **network_options(recipe))
     check_images(model, recipe, 2, max(1, recipe.batch_size // world_size()))
     if recipe.freeze:

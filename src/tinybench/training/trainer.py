@@ -234,12 +234,12 @@ def summary(recipe: Recipe, about: dict[str, Any]) -> str:
     """What is about to run, and where, in a few lines."""
     data, machine = about["dataset"], about["environment"]
     settings = [f"{name} {value}" for name, value in recipe.as_dict().items() if name not in ("model", "dataset")]
-    if (fitting := size_of_batches(recipe, data["train_images"])) < recipe.batch_size:
-        settings.append(f"which leaves {fitting} images a step, as there are no more")
+    fitting = size_of_batches(recipe, data["train_images"])
+    fewer = f"; {fitting} a step, as batch_size {recipe.batch_size} is more" if fitting < recipe.batch_size else ""
     return (
         f"{recipe.model}: {about['parameters']:,} parameters, on {machine['device_name']} ({machine['device']})\n"
         f"{data['name']}: {data['classes']} classes, {data['train_images']:,} images to train on, "
-        f"{data['val_images']:,} to validate on\n{', '.join(settings)}"
+        f"{data['val_images']:,} to validate on{fewer}\n{', '.join(settings)}"
     )
 
 
