@@ -27,6 +27,7 @@ from tinybench.runtime.files import write_json
 from tinybench.runtime.signals import StopSignals
 from tinybench.training.history import History
 from tinybench.training.numerics import choose_numerics
+from tinybench.training.saving import RunFiles
 from tinybench.training.setup import build_state, load_images
 from tinybench.training.step_time import step_seconds
 from tinybench.training.trainer import Stopped, run_epochs
@@ -74,20 +75,22 @@ def train(recipe: Recipe, arguments: Arguments) -> History:
     state = build_state(recipe, images, val_images, device)
     with tempfile.TemporaryDirectory() as folder, StopSignals() as stop, contextlib.redirect_stdout(io.StringIO()):
         options = RunOptions(run_name="benchmark", results_dir=Path(folder))
-        run_epochs(recipe, options, state, images.to(device), val_images.to(device), stop)
+        files = RunFiles(options, recipe, images, state)
+        run_epochs(recipe, options, state, files, images.to(device), val_images.to(device), stop)
     return state.history
 
 
 def curve(history: History) -> dict[str, Any]:
-    """The seed, and after each epoch the seconds of training and the validation accuracy."""
+    """The seed, and after each epoch the seconds of training and the validation accuracy, 0 before full size."""
     about, epochs = history.about, history.epochs
     batch_size = about["config"]["batch_size"]
     images = about["dataset"]["train_images"] // batch_size * batch_size
     accuracies = zip(*(epochs[name] for name in ("val_acc", "ema_val_acc") if name in epochs), strict=True)
+    is_full = [size == about["config"]["image_size"] for size in epochs["val_image_size"]]
     return {
         "seed": about["config"]["seed"],
         "seconds": list(itertools.accumulate(images / rate for rate in epochs["images_per_second"])),
-        "val_acc": [max(values) for values in accuracies],
+        "val_acc": [full * max(values) for full, values in zip(is_full, accuracies, strict=True)],
     }
 
 

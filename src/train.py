@@ -13,7 +13,7 @@ from tinybench.training.trainer import train
 
 
 def main() -> None:
-    arguments, recipe = parse_arguments(__doc__)
+    recipe, arguments = parse_arguments(__doc__)
     options = arguments.options()
     if arguments.download:
         download(recipe.dataset, options.data_dir)

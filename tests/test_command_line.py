@@ -33,7 +33,7 @@ def run_command(script, *words, **environment):
 def train(monkeypatch):
     def parse(*words):
         monkeypatch.setattr(sys, "argv", ["train.py", *words])
-        return parse_arguments(None)[1]
+        return parse_arguments(None)[0]
 
     return parse
 

@@ -390,5 +390,5 @@ def test_a_step_of_every_network_needs_no_float64(demo_data, model):
         state = build_state(recipe, images, val_images, torch.device("cpu"))
         for step in range(2):
             train_step(recipe, state, TrainBatches(images, recipe).batch(0, step), 0.01, dropout_seed=step)
-        trainer.validate(state.model, val_images, recipe)
+        trainer.validate(state.model, val_images, recipe, recipe.image_size)
     assert torch.isfinite(state.sums).all()

@@ -6,6 +6,7 @@ import difflib
 import errno
 import io
 import os
+import re
 import sys
 import time
 import warnings
@@ -15,7 +16,7 @@ from typing import Any, NoReturn, TypeVar, get_origin
 
 import tyro
 
-from tinybench.errors import UsageError, UserError, printable
+from tinybench.errors import NO_MEMORY, UsageError, UserError, out_of_memory, printable
 
 Arguments = TypeVar("Arguments")
 
@@ -55,9 +56,7 @@ def stated(names: Collection[str]) -> list[str]:
 
 
 def _flags() -> list[str]:
-    """The flags on the command line, with underscores."""
-    words = [word.split("=")[0] for word in sys.argv[1:] if word.startswith("--") and len(word) > 2]
-    return ["--" + word[2:].replace("-", "_") for word in words]
+    return [word.split("=")[0] for word in words() if word.startswith("--") and word != "--"]
 
 
 def _flags_of(arguments: type) -> Iterator[str]:
@@ -91,6 +90,11 @@ def _unboxed(text: str) -> str:
     if sentence.startswith("Missing from"):  # then the flag with its help
         return f"{lines[2].split()[0]} is missing, and --help explains it"
     return sentence[:1].lower() + sentence[1:] + "; --help lists the flags"
+
+
+def words() -> list[str]:
+    """The command line with underscores in the names of its flags, where hyphens are as good."""
+    return [re.sub(r"^--[^=]+", lambda flag: "--" + flag[0][2:].replace("-", "_"), word) for word in sys.argv[1:]]
 
 
 def _registry() -> tyro.constructors.ConstructorRegistry:
@@ -153,8 +157,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         # The reader (head, less) has gone; keep the interpreter from failing again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
-    except (OSError, MemoryError) as error:
-        if debug:
+    except (OSError, MemoryError, RuntimeError) as error:
+        if debug or not (isinstance(error, OSError) or out_of_memory(error)):
             raise
         _report(f"error: {describe(error)}")
         status = 1
@@ -168,10 +172,10 @@ def _report(line: str) -> None:
         print(printable(line), file=sys.stderr)
 
 
-def describe(error: OSError | MemoryError) -> str:
-    """One line that names the file."""
-    if isinstance(error, MemoryError):
-        return "out of memory; a smaller --batch_size or --accumulate_steps may help"
+def describe(error: Exception) -> str:
+    """One line for what the system or torch refused: memory, or a file, which it names."""
+    if out_of_memory(error) or not isinstance(error, OSError):
+        return NO_MEMORY
     where = f"{error.filename}: " if error.filename else ""
     hint = "; free some space and run the command again" if error.errno == errno.ENOSPC else ""
     return f"{where}{error.strerror or error}{hint}"

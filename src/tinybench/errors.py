@@ -1,5 +1,6 @@
 """Errors that the user can mend. Each message is one line: what is wrong, with which file or flag, what to do next."""
 
+import errno
 import re
 import shlex
 from pathlib import Path
@@ -15,6 +16,27 @@ class UsageError(UserError):
     """An argument or a recipe is wrong. Commands print the message and exit with status 2."""
 
     status = 2
+
+
+# What torch writes into its RuntimeErrors where an allocation fails: on a CPU, in cuDNN, cuBLAS and CUDA, on MPS.
+ALLOCATION_FAILED = (
+    "can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED", "Invalid buffer size",
+)  # fmt: skip
+NO_MEMORY = (
+    "out of memory; lower --batch_size or --image_size, raise --accumulate_steps in training, or end other programs"
+)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory does not suffice, on whichever device."""
+    match error:
+        case MemoryError():
+            return True
+        case OSError():
+            return error.errno == errno.ENOMEM
+        case RuntimeError():
+            return any(words in str(error) for words in ALLOCATION_FAILED)
+    return False
 
 
 def command(script: str, *words: str | Path) -> str:

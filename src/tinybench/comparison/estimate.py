@@ -10,7 +10,7 @@ from tinybench.errors import UserError
 from tinybench.recipe import Recipe
 from tinybench.runtime.device import describe_environment, pick_device
 from tinybench.runtime.files import read_json
-from tinybench.training.setup import load_images
+from tinybench.training.setup import check_network, load_images
 from tinybench.training.step_time import step_seconds
 
 # Fields that decide how long an image takes.
@@ -25,6 +25,7 @@ def epoch_seconds(run: Run, place: Place) -> float:
     Raises:
         UserError: the data are not there, or the recipe does not fit them.
     """
+    check_network(run.recipe)
     train_images, val_images = load_images(run.recipe, place.data_dir)
     images = len(train_images) + VALIDATION_SHARE * len(val_images)
     known = _known_seconds_per_image(run.recipe, place)

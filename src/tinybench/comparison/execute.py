@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tinybench.comparison.plan import Run
 from tinybench.comparison.status import ERROR, MEASUREMENTS, epochs_done
-from tinybench.errors import UserError
+from tinybench.errors import NO_MEMORY, UserError, out_of_memory
 from tinybench.evaluation.measure import count_flops, measure_inference
 from tinybench.evaluation.testing import TestOptions, Weights, test_run
 from tinybench.recipe import Device, Recipe, RunOptions
@@ -84,7 +84,7 @@ def execute_logged(run: Run, place: Place) -> str | None:
         except Exception as error:  # whatever went wrong here, the other runs go on
             traceback.print_exc()
             reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            reason = reason.splitlines()[0]
+            reason = NO_MEMORY if out_of_memory(error) else reason.splitlines()[0]
             write_text(folder / ERROR, reason + "\n")
             return reason
     return None

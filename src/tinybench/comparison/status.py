@@ -43,7 +43,7 @@ def status_of(run: Run, results_dir: Path) -> Status:
     history = _history(folder)
     check_same_recipe(run, folder, history)
     epochs = len(history.get("train_loss", ()))
-    note = f"validation {max(history['val_acc']):.2f} %" if epochs else ""
+    note = f"validation {history['val_acc'][history['best_epoch'] - 1]:.2f} %" if epochs else ""
     if _is_locked(folder):
         return Status("running", epochs, note)
     if (folder / ERROR).exists():

@@ -1,5 +1,6 @@
 """Batches on the device: a training batch is a pure function of (images, recipe, epoch, step)."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -66,6 +67,17 @@ def images_at_once(recipe: Recipe, processes: int) -> int:
     return max(1, recipe.batch_size // recipe.accumulate_steps // processes)
 
 
+def smallest_piece(batch_size: int, pieces: int) -> int:
+    """How many images the last of the pieces of a batch has, see `Batch.pieces`."""
+    largest = math.ceil(batch_size / pieces)
+    return batch_size % largest or largest
+
+
+def image_size_in(recipe: Recipe, epoch: int) -> int:
+    """Side of the images in pixels that an epoch, counted from 0, trains and validates on."""
+    return recipe.image_sizes[epoch * len(recipe.image_sizes) // recipe.schedule_epochs]
+
+
 def check_shares(recipe: Recipe, train_images: int, val_images: int, processes: int) -> None:
     """Make sure that so many processes have equal shares of a batch, and something to validate.
 
@@ -112,7 +124,9 @@ class TrainBatches:
         if processes > 1:
             self.rows = share_of_batch(self.batch_size, rank, processes).to(self.device)
         self.steps_per_epoch = max(1, len(images) // self.batch_size)
-        self.policies = [build_policy(recipe.augment, size, images.mean, images.std) for size in recipe.image_sizes]
+        self.policies = {
+            size: build_policy(recipe.augment, size, images.mean, images.std) for size in recipe.image_sizes
+        }
         self._reader = WindowReader(images, self.distinct, recipe.seed) if isinstance(images, StreamedSet) else None
         self._order = (-1, torch.empty(0))
 
@@ -128,7 +142,7 @@ class TrainBatches:
     def batch(self, epoch: int, step: int) -> Batch:
         """The batch of that step (counted from 0 within the epoch), or this process's share of it."""
         recipe = self.recipe
-        policy = self.policies[epoch * len(self.policies) // recipe.schedule_epochs]
+        policy = self.policies[image_size_in(recipe, epoch)]
         # Repeated one after the other, so that mixing never pairs an image with itself.
         indices = self.order(epoch)[step * self.distinct : (step + 1) * self.distinct].repeat(recipe.repeats)
         labels = self.images.labels[indices][self.rows]

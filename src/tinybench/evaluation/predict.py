@@ -1,6 +1,7 @@
 """A network on images: logits."""
 
 import math
+import sys
 from collections.abc import Callable
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from tinybench.data.batches import eval_batches
 from tinybench.data.imageset import ImageSet
 from tinybench.runtime.device import autocast
+from tinybench.runtime.progress import Heartbeat
 
 # Told how many more images have passed through the network.
 Tick = Callable[[int], object]
@@ -38,7 +40,8 @@ def predict_logits(
         tick: told after each batch; on a GPU, whose work goes on meanwhile, a little early.
     """
     model.eval()
-    logits = []
+    logits: list[Tensor] = []
+    heartbeat = Heartbeat()
     for batch, _ in eval_batches(images, batch_size, image_size, device, channels_last):
         with autocast(device, precision):
             out = model(batch).float()
@@ -46,6 +49,9 @@ def predict_logits(
                 mirrored = model(batch.flip(3)).float()
                 out = torch.logaddexp(out.log_softmax(1), mirrored.log_softmax(1)) - math.log(2)
         logits.append(out)
+        if heartbeat.is_due():
+            done = min(len(logits) * batch_size, len(images))
+            print(f"{done:,} of {len(images):,} images answered", file=sys.stderr, flush=True)
         tick(len(out))
         del batch  # before the next one is made
     return torch.cat(logits)

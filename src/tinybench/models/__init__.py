@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from tinybench.errors import UsageError
+from tinybench.errors import UsageError, out_of_memory
 from tinybench.models.alexnet import AlexNet, StockAlexNet
 from tinybench.models.densenet import DenseNet
 from tinybench.models.efficientnet import EfficientNet
@@ -16,6 +16,7 @@ from tinybench.models.speednet import SpeedNet
 from tinybench.models.svm import SVM
 from tinybench.models.vgg import VGG
 from tinybench.models.vit import ViT
+from tinybench.validation import validated
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,27 @@ def build_model(name: str, *, num_classes: int, image_size: int = 64, **options:
         UsageError: an unknown network or option, or a value that the network refuses.
     """
     info = get_model_info(name)
-    known = inspect.signature(info.build).parameters.keys() - {"num_classes", "image_size"}
+    parameters = inspect.signature(info.build).parameters
+    known = parameters.keys() - {"num_classes", "image_size"}
     if unknown := sorted(options.keys() - known):
         raise UsageError(f"{name} has no option {', '.join(unknown)}; it has: {', '.join(sorted(known))}")
+    options = {option: _checked(name, parameters[option], value) for option, value in options.items()}
     if needs_image_size(name):
-        options = {**options, "image_size": image_size}
+        options["image_size"] = image_size
     try:
         return info.build(num_classes=num_classes, **options)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"model {name}: {error}") from error
+    except Exception as error:  # a network may be somebody's own: anything may go wrong in it
+        if out_of_memory(error):
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UsageError(f"model {name}: {reason}") from error
+
+
+def _checked(name: str, parameter: inspect.Parameter, value: Any) -> Any:
+    """The value of an option, if it is of the kind and within the bounds that the constructor states."""
+    kind = parameter.annotation
+    if kind is inspect.Parameter.empty or isinstance(kind, str):
+        return value
+    if kind is bool and value in (0, 1):
+        return bool(value)
+    return validated(kind, value, f"model {name}: {parameter.name}", UsageError)

@@ -11,7 +11,7 @@ their widths (one tower, as in Krizhevsky 2014, https://arxiv.org/abs/1404.5997)
 
 from torch import Tensor, nn
 
-from tinybench.models.layers import AdaptiveAvgPool2d
+from tinybench.models.layers import AdaptiveAvgPool2d, Count
 
 
 def conv_block(in_channels: int, channels: int, stride: int = 1) -> nn.Sequential:
@@ -27,7 +27,7 @@ class AlexNet(nn.Module):
         dropout: probability of dropping an input of each of them.
     """
 
-    def __init__(self, *, num_classes: int, dim: int = 960, dropout: float = 0.5) -> None:
+    def __init__(self, *, num_classes: int, dim: Count = 960, dropout: float = 0.5) -> None:
         super().__init__()
         self.features = nn.Sequential(
             conv_block(3, 64, stride=2),
@@ -62,27 +62,24 @@ class AlexNet(nn.Module):
         return self.head(x)
 
 
-# Kernel, stride, stride of the pool that follows, side of the smallest image that something is left of.
-STEMS = {"11x11": (11, 4, 2, 63), "8x8": (8, 2, 1, 20)}
+STEMS = {"11x11": (11, 4, 2), "8x8": (8, 2, 1)}  # kernel, stride, stride of the pool that follows
 
 
 class StockAlexNet(nn.Module):
     """AlexNet of 2014 with its large kernels and dense layers: float32 (B, 3, H, W) to logits (B, num_classes).
 
     Args:
-        image_size: side of the images in pixels; stem 11x11 needs 63, 8x8 needs 20.
         stem: the first convolution: "11x11" of stride 4 as published, or "8x8" of stride 2, whose pool has stride 1;
-            at 64x64, the first leaves 1x1 after the last pool, the second the published 6x6.
+            at 64x64, the first leaves 1x1 after the last pool, the second the published 6x6. Images of less than 63 and
+            20 pixels leave nothing.
         dropout: probability of dropping an input of the first two dense layers.
     """
 
-    def __init__(self, *, num_classes: int, image_size: int = 64, stem: str = "11x11", dropout: float = 0.5) -> None:
+    def __init__(self, *, num_classes: int, stem: str = "11x11", dropout: float = 0.5) -> None:
         super().__init__()
         if stem not in STEMS:
             raise ValueError(f"stem is one of {', '.join(STEMS)}, not {stem!r}")
-        kernel, stride, pool_stride, smallest = STEMS[stem]
-        if image_size < smallest:
-            raise ValueError(f"image_size {image_size} is less than the {smallest} that stem {stem} needs")
+        kernel, stride, pool_stride = STEMS[stem]
         relu = nn.ReLU(inplace=True)
         self.features = nn.Sequential(
             nn.Conv2d(3, 64, kernel, stride, padding=2),

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from tinybench.models.layers import Count
+
 BLOCKS = (6, 12, 24, 16)  # layers a dense block (table 1)
 
 
@@ -93,7 +95,7 @@ class DenseNet(nn.Module):
     """
 
     def __init__(
-        self, *, num_classes: int, growth_rate: int = 32, dropout: float = 0.0, memory_efficient: bool = False
+        self, *, num_classes: int, growth_rate: Count = 32, dropout: float = 0.0, memory_efficient: bool = False
     ) -> None:
         super().__init__()
         channels = 2 * growth_rate

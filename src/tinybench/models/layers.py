@@ -1,9 +1,13 @@
-"""Blocks that several networks share."""
+"""What several networks share: blocks, and the bounds of their options."""
 
 import functools
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from torch import Tensor, nn
+
+Count = Annotated[int, Interval(ge=1, le=65536)]  # of channels, layers, heads or pixels
 
 
 class DropPath(nn.Module):

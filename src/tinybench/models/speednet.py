@@ -7,6 +7,8 @@ For 64x64 the first convolution has stride 2, so that no convolution sees more t
 
 from torch import Tensor, nn
 
+from tinybench.models.layers import Count
+
 
 def conv_norm(in_channels: int, channels: int, stride: int = 1) -> nn.Sequential:
     conv = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
@@ -36,7 +38,7 @@ class SpeedNet(nn.Module):
         dropout: probability of dropping an input of the classifier.
     """
 
-    def __init__(self, *, num_classes: int, width: int = 64, dropout: float = 0.0) -> None:
+    def __init__(self, *, num_classes: int, width: Count = 64, dropout: float = 0.0) -> None:
         super().__init__()
         self.stem = conv_norm(3, width, stride=2)
         self.stages = nn.Sequential(Stage(width, 2 * width), Stage(2 * width, 4 * width), Stage(4 * width, 8 * width))

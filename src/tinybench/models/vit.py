@@ -6,11 +6,14 @@ are, as options, the shifted patches and the locality of attention of Lee et al.
 Datasets, https://arxiv.org/abs/2112.13492.
 """
 
+from typing import Annotated
+
 import torch
+from annotated_types import Interval
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tinybench.models.layers import DropPath
+from tinybench.models.layers import Count, DropPath
 
 
 class Attention(nn.Module):
@@ -102,11 +105,11 @@ class ViT(nn.Module):
         *,
         num_classes: int,
         image_size: int = 64,
-        patch_size: int = 8,
-        dim: int = 384,
-        depth: int = 12,
-        num_heads: int = 6,
-        mlp_ratio: float = 4.0,
+        patch_size: Count = 8,
+        dim: Count = 384,
+        depth: Count = 12,
+        num_heads: Count = 6,
+        mlp_ratio: Annotated[float, Interval(gt=0, le=1024)] = 4.0,
         dropout: float = 0.0,
         drop_path: float = 0.0,
         shifted_patches: bool = False,

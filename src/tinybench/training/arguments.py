@@ -12,6 +12,7 @@ from tinybench.model_file import load_model_file
 from tinybench.models import get_model_info
 from tinybench.recipe import Device, Draft, Recipe, RunOptions, changes, check_run_name, get_recipe, load_recipes
 from tinybench.training.checkpoint import read_checkpoint
+from tinybench.training.state import has_begun
 
 
 @dataclass(kw_only=True)
@@ -54,7 +55,7 @@ class TrainArguments:
         )
 
 
-def parse_arguments(description: str | None) -> tuple[TrainArguments, Recipe]:
+def parse_arguments(description: str | None) -> tuple[Recipe, TrainArguments]:
     """Parse sys.argv. Afterwards `run_name` is set, and `resume` is None or holds one existing checkpoint.
 
     Any flag of the recipe may be stated alone: the others follow, see Recipe.changed.
@@ -62,8 +63,11 @@ def parse_arguments(description: str | None) -> tuple[TrainArguments, Recipe]:
     The defaults of the recipe's flags depend on other flags: with --resume they come from the checkpoint, otherwise
     from the entry of config.py, or of --model_file, that --recipe or --model names.
 
+    Returns:
+        The recipe, with what stands on the command line, and the arguments.
+
     Raises:
-        UsageError: an unknown recipe or network, a bad run name, more than one checkpoint.
+        UsageError: an unknown recipe or network, a bad run name, more than one checkpoint, flags that do not fit.
     """
     first = _first_look()
     recipes = load_recipes()
@@ -74,18 +78,33 @@ def parse_arguments(description: str | None) -> tuple[TrainArguments, Recipe]:
     run_name = first.run_name or given or name
     check_run_name(run_name, "run_name")
     checkpoint = _checkpoint(first.resume, first.results_dir / run_name)
-    start = _saved_recipe(checkpoint) if checkpoint else get_recipe(name, recipes)
-    arguments = cli.parse(TrainArguments, description, default=TrainArguments(settings=Draft(**start.as_dict())))
+    base, begun = _saved_recipe(checkpoint) if checkpoint else (get_recipe(name, recipes), False)
+    arguments = cli.parse(TrainArguments, description, default=TrainArguments(settings=Draft(**base.as_dict())))
     arguments.run_name = run_name
-    fields = cli.stated([spec.name for spec in dataclasses.fields(Recipe)])
-    flags = {field: getattr(arguments.settings, field) for field in fields}
-    recipe = dataclasses.replace(start, **flags) if checkpoint else start.changed(**flags)
-    if followed := changes(start, recipe, but=fields):
-        print(f"of the recipe {name}: {', '.join(followed)}", flush=True)
     if first.resume is not None and checkpoint is None:
+        if arguments.overwrite:
+            raise UsageError("--resume goes on with a run, --overwrite replaces it; give one of them")
         print(f"{first.results_dir / run_name} holds no checkpoint yet: starting from the first step")
     arguments.resume = (checkpoint,) if checkpoint else None
-    return arguments, recipe
+    return _with_stated(base, arguments.settings, begun), arguments
+
+
+def _with_stated(base: Recipe, settings: Draft, begun: bool) -> Recipe:
+    """A recipe with the fields that stand on the command line; what follows from them is printed.
+
+    Args:
+        begun: the recipe is that of epochs already run, from which nothing else may change.
+    """
+    names = cli.stated([spec.name for spec in dataclasses.fields(Recipe)])
+    flags = {name: getattr(settings, name) for name in names}
+    if begun:
+        if flags.get("precision") == "auto":
+            del flags["precision"]  # what it came to
+        return dataclasses.replace(base, **flags)
+    recipe = base.changed(**flags)
+    if followed := changes(base, recipe, but=names):
+        print(f"the flags entail {', '.join(followed)}; state these too to have others", flush=True)
+    return recipe
 
 
 def _first_look() -> argparse.Namespace:
@@ -97,7 +116,7 @@ def _first_look() -> argparse.Namespace:
     parser.add_argument("--model_file", type=Path, default=None)
     parser.add_argument("--resume", type=Path, nargs="*", default=None)
     try:
-        return parser.parse_known_args()[0]
+        return parser.parse_known_args(cli.words())[0]
     except argparse.ArgumentError as error:
         raise UsageError(str(error)) from error
 
@@ -108,16 +127,14 @@ def _run_of(checkpoint: Path, results_dir: Path) -> str:
     return folder.relative_to(root).as_posix() if root in folder.parents else folder.name
 
 
-def _saved_recipe(checkpoint: Path) -> Recipe:
+def _saved_recipe(path: Path) -> tuple[Recipe, bool]:
+    """The recipe of a checkpoint, and whether a step has been done with it."""
     try:
-        return Recipe.from_dict(read_checkpoint(checkpoint)["recipe"])
+        checkpoint = read_checkpoint(path)
+        return Recipe.from_dict(checkpoint["recipe"]), has_begun(checkpoint)
     except UserError as error:
-        others = sorted(checkpoint.parent.glob("checkpoint_epoch_*.pth"), key=lambda path: path.stat().st_mtime)
-        hint = (
-            f"; an earlier one is --resume {shlex.quote(str(others[-1]))}"
-            if others and others[-1] != checkpoint
-            else ""
-        )
+        others = sorted(path.parent.glob("checkpoint_epoch_*.pth"), key=lambda path: path.stat().st_mtime)
+        hint = f"; an earlier one is --resume {shlex.quote(str(others[-1]))}" if others and others[-1] != path else ""
         raise UserError(f"{error}{hint}") from error
 
 

@@ -33,7 +33,16 @@ FREE_ON_RESUME = {"epochs", "save_every"}
 
 
 def network_options(recipe: Recipe) -> dict[str, Any]:
-    """What the recipe asks of the network's constructor."""
+    """What the recipe asks of the network's constructor.
+
+    Raises:
+        UsageError: one of its options is not the network's own, but has a field or follows from the data.
+    """
+    for name in ("dropout", "drop_path", "image_size"):
+        if name in recipe.model_options:
+            raise UsageError(f"model_options {name} is a field of its own: --{name} {recipe.model_options[name]}")
+    if "num_classes" in recipe.model_options:
+        raise UsageError("model_options num_classes: the data say how many classes there are; --classes takes fewer")
     options = {"dropout": recipe.dropout, **recipe.model_options}
     # Only some networks have residual branches to drop, and those refuse nothing; the others must not be asked for 0.
     return {**options, "drop_path": recipe.drop_path} if recipe.drop_path > 0 else options
@@ -270,4 +279,7 @@ def check_resume(saved: dict[str, Any], recipe: Recipe) -> Recipe:
             f"epochs {recipe.epochs} instead of {former.epochs} would change the epochs already run; "
             "only a run that was started with total_epochs can be prolonged"
         )
+    done = len(saved["training"]["history"].get("train_loss", ())) if "training" in saved else 0
+    if done > recipe.epochs:
+        raise UsageError(f"the checkpoint has {done} epochs behind it, more than --epochs {recipe.epochs}")
     return recipe.with_numerics_of(former)

@@ -162,14 +162,23 @@ def _imagenet(recipe: Recipe) -> tuple[str, dict[str, Tensor]]:
     return f"torchvision's {name} (ImageNet)", state
 
 
-def _state_dict(path: Path, model: nn.Module, class_ids: Sequence[str]) -> tuple[str, dict[str, Tensor]]:
-    """What to call the weights, and the tensors by name; without the head of our runs that learned other classes."""
+def require_file(path: Path) -> None:
+    """Make sure that the file to start from is there.
+
+    Raises:
+        UsageError: it is not; the message says how to make it, where a recipe does.
+    """
     if not path.is_file():
         run = path.parent.name
         hint = f"; make it with {command('src/train.py', '--recipe', run)}" if run in load_recipes() else ""
         raise UsageError(
             f"pretrained {path} is no file; it takes {IMAGENET}, or the path of a checkpoint or state dict{hint}"
         )
+
+
+def _state_dict(path: Path, model: nn.Module, class_ids: Sequence[str]) -> tuple[str, dict[str, Tensor]]:
+    """What to call the weights, and the tensors by name; without the head of our runs that learned other classes."""
+    require_file(path)
     content = _read(path)
     found = _unwrapped(content)
     if found is None:

@@ -19,6 +19,7 @@ from tinybench.runtime.peaks import copy_bytes, matmul_flops
 from tinybench.training.checkpoint import network_options
 from tinybench.training.loss import build_criterion
 from tinybench.training.optimizer import build_optimizer
+from tinybench.training.setup import check_network
 
 WARM_UP = 2  # steps
 TIMED = ("cpu", "cuda")  # devices whose work the profiler sees; of MPS it sees only that something was started
@@ -64,7 +65,11 @@ def profile_step(
         layers (see `Layer`, in the order of the network, then the loss and the optimizer), layers_timed (whether their
         times are known; else they are 0), step_ms (by the clock), the device's measured peaks (flops_per_second,
         bytes_per_second), environment and settings; plain types.
+
+    Raises:
+        UsageError: the network cannot be built or trained as the recipe says.
     """
+    check_network(recipe)
     layout = memory_format(recipe.channels_last)
     model = build_model(recipe.model, num_classes=num_classes, image_size=recipe.image_size, **network_options(recipe))
     model = model.to(device).to(memory_format=layout).train()

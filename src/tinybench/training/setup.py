@@ -9,32 +9,35 @@ import torch
 from torch import nn
 
 from tinybench.data import datasets, split
-from tinybench.data.batches import check_shares
+from tinybench.data.batches import check_shares, size_of_batches, smallest_piece
 from tinybench.data.imageset import ImageSet
 from tinybench.data.packed import Split
 from tinybench.data.streaming import StreamedSet
 from tinybench.errors import UsageError, UserError
 from tinybench.models import build_model, needs_image_size
+from tinybench.models.fit import check_fit
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime.device import describe_environment, memory_format
 from tinybench.runtime.distributed import world_size
+from tinybench.runtime.files import remove_leftovers
 from tinybench.runtime.seeds import Purpose, derive_seed
-from tinybench.training.checkpoint import network_options
+from tinybench.training.checkpoint import network_options, read_checkpoint
 from tinybench.training.distill import Teacher
 from tinybench.training.ema import Ema
 from tinybench.training.freezing import freeze
 from tinybench.training.history import History
 from tinybench.training.optimizer import build_optimizer
-from tinybench.training.pretrained import load_pretrained
+from tinybench.training.pretrained import IMAGENET, load_pretrained, require_file
 from tinybench.training.state import TrainingState
-
-# What a run and its test leave in the folder; gone when the run is overwritten.
-RUN_FILES = ("*.pth", "history.json", "test_results*.json", "predictions*.npz", "events.out.tfevents.*")
 
 
 @contextlib.contextmanager
-def own_folder(options: RunOptions, resume: Path | None, overwrite: bool) -> Iterator[None]:
-    """Hold the run's folder for this process alone, and refuse to write over a run that nobody gave up."""
+def own_folder(options: RunOptions) -> Iterator[None]:
+    """Hold the run's folder for this process alone.
+
+    Raises:
+        UserError: another process holds it, or it cannot be written.
+    """
     folder = options.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,20 +48,59 @@ def own_folder(options: RunOptions, resume: Path | None, overwrite: bool) -> Ite
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}") from error
     try:
-        taken = [name for name in ("last.pth", "history.json") if (folder / name).exists()]
-        if taken and resume is None and not overwrite:
-            go_on = "go on with --resume, " if "last.pth" in taken else ""
-            raise UsageError(
-                f"{folder} already holds a run ({', '.join(taken)}); "
-                f"{go_on}choose another --run_name, or replace it with --overwrite"
-            )
-        if overwrite:
-            for pattern in RUN_FILES:
-                for path in folder.glob(pattern):
-                    path.unlink()
+        remove_leftovers(folder)
         yield
     finally:
         lock.release()
+
+
+def check_recipe(recipe: Recipe, *, resumed: bool) -> None:
+    """Find out what would stop a run, as far as it is known without the data, before anything takes long.
+
+    Args:
+        resumed: the weights to start from are not needed any more.
+
+    Raises:
+        UsageError: the network cannot be built or trained as the recipe says.
+        UserError: a file that it starts or learns from is missing or damaged.
+    """
+    if recipe.pretrained not in ("", IMAGENET) and not resumed:
+        require_file(Path(recipe.pretrained))
+    if recipe.teacher:
+        read_checkpoint(Path(recipe.teacher))
+    check_network(recipe)
+
+
+def check_network(recipe: Recipe) -> None:
+    """Make sure that the network can be built and trained as the recipe says; it takes a second.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    model = build_model(recipe.model, num_classes=2, image_size=recipe.image_size, **network_options(recipe))
+    check_images(model, recipe, 2, max(1, recipe.batch_size // world_size()))
+    if recipe.freeze:
+        freeze(model, recipe.freeze)
+    build_optimizer(model, recipe)
+
+
+def check_images(model: nn.Module, recipe: Recipe, num_classes: int, batch_size: int) -> None:
+    """Make sure that a network can train on images of the recipe's sizes.
+
+    Args:
+        batch_size: images of a step in this process.
+
+    Raises:
+        UsageError: they are too small or too few, or the network's weights are for one size.
+    """
+    what = f"image_size {recipe.image_size}"
+    if recipe.image_size_schedule:
+        what = f"image_size_schedule {recipe.image_size_schedule}"
+        if needs_image_size(recipe.model):
+            raise UsageError(f"{what} does not go with model {recipe.model}, whose weights are for one size")
+    images = smallest_piece(batch_size, recipe.accumulate_steps)
+    for size in sorted(set(recipe.image_sizes)):
+        check_fit(model, what, num_classes=num_classes, image_size=size, images=images)
 
 
 def load_images(recipe: Recipe, data_dir: Path) -> tuple[ImageSet, ImageSet]:
@@ -89,11 +131,8 @@ def build_state(
     options = network_options(recipe)
     # Built on the CPU, so that the initial weights are the same on every device.
     model = build_model(recipe.model, num_classes=train_images.num_classes, image_size=recipe.image_size, **options)
-    if recipe.image_size_schedule and needs_image_size(recipe.model):
-        raise UsageError(
-            f"image_size_schedule {recipe.image_size_schedule} does not go with model {recipe.model}, whose weights "
-            "are for one size"
-        )
+    batch_size = size_of_batches(recipe, len(train_images)) // world_size()
+    check_images(model, recipe, train_images.num_classes, batch_size)
     if recipe.pretrained and not resumed:
         print(load_pretrained(model, recipe, train_images.class_ids), flush=True)
     if recipe.freeze:

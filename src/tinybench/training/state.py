@@ -46,6 +46,7 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "history": self.history.epochs,
+            "best_epoch": self.history.best_epoch,
             "sums": self.sums,
             "step": self.step,
             "seconds": self.seconds,
@@ -70,9 +71,19 @@ class TrainingState:
             self.sums.copy_(training["sums"])
         except Exception as error:  # whatever stands in a damaged state, torch's loaders meet it unprepared
             raise UserError(f"the checkpoint's training state is damaged: {error!r}".splitlines()[0]) from error
-        self.history.epochs = training["history"]
+        self.history.restore(training["history"], training.get("best_epoch"))
         self.step, self.seconds = training["step"], training["seconds"]
+
+    def has_begun(self) -> bool:
+        """Whether a step has been done."""
+        return bool(self.step or len(self.history))
 
     def weights_are_finite(self) -> bool:
         norms = torch._foreach_norm([parameter.detach() for parameter in self.model.parameters()])
         return bool(torch.isfinite(torch.stack(norms)).all())
+
+
+def has_begun(checkpoint: dict[str, Any]) -> bool:
+    """Whether a checkpoint holds more than a network that is still as it was drawn."""
+    training = checkpoint.get("training")
+    return training is None or bool(training["step"] or training["history"])

@@ -24,11 +24,14 @@ def open_tensorboard(options: RunOptions, history: History) -> Iterator[Callable
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UsageError("--tensorboard needs a package: pip install tensorboard") from error
-    # A resumed run drops the events that a lost process wrote after its last checkpoint.
-    with SummaryWriter(options.folder, purge_step=len(history) + 1) as writer:
+    # All events of earlier processes are dropped and written again: a lost one may have written too many, or too few.
+    with SummaryWriter(options.folder, purge_step=1) as writer:
 
         def log(epoch: int, values: dict[str, float]) -> None:
             for name, value in values.items():
                 writer.add_scalar(name, value, epoch)
+            writer.flush()
 
+        for epoch in range(len(history)):
+            log(epoch + 1, {name: values[epoch] for name, values in history.epochs.items()})
         yield log

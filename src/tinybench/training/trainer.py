@@ -1,9 +1,7 @@
 """The training loop, to be read from top to bottom."""
 
-import math
 import sys
 import time
-from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
-from tinybench.data.batches import Batch, TrainBatches, images_at_once
+from tinybench.data.batches import Batch, TrainBatches, image_size_in, images_at_once, size_of_batches
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UserError
 from tinybench.evaluation.metrics import topk_accuracy
@@ -25,28 +22,22 @@ from tinybench.runtime import distributed
 from tinybench.runtime.device import (
     LaggedReader,
     autocast,
-    peak_memory_mb,
     pick_device,
     synchronize,
 )
+from tinybench.runtime.progress import Progress
 from tinybench.runtime.seeds import Purpose, derive_seed
 from tinybench.runtime.signals import StopSignals
-from tinybench.training.checkpoint import (
-    anchored,
-    check_data,
-    check_resume,
-    network_checkpoint,
-    read_checkpoint,
-    write_checkpoint,
-)
+from tinybench.training.checkpoint import anchored, check_data, check_resume, read_checkpoint
 from tinybench.training.distill import distillation_loss
 from tinybench.training.freezing import set_training_mode
 from tinybench.training.history import History
 from tinybench.training.loss import build_criterion
 from tinybench.training.numerics import check_numerics, choose_numerics
 from tinybench.training.optimizer import learning_rate
-from tinybench.training.setup import build_state, load_images, own_folder
-from tinybench.training.state import TrainingState
+from tinybench.training.saving import RunFiles, check_folder
+from tinybench.training.setup import build_state, check_recipe, load_images, own_folder
+from tinybench.training.state import TrainingState, has_begun
 from tinybench.training.tensorboard import open_tensorboard
 
 REFRESH_SECONDS = 0.5  # how often the bar reads the sums, and looks whether they are finite
@@ -69,26 +60,33 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
         Stopped: SIGINT or SIGTERM came; the run can be resumed.
     """
     device = pick_device(options.device)
-    check_numerics(recipe, device)
     recipe = anchored(recipe)
-    train_images, val_images = load_images(recipe, options.data_dir)
+    check_folder(options, resume, overwrite)
     checkpoint = read_checkpoint(resume) if resume else None
+    if checkpoint and not has_begun(checkpoint):
+        checkpoint = None  # with nothing behind it, the run starts anew, also with another recipe
     if checkpoint:
         recipe = check_resume(checkpoint, recipe)
+    check_numerics(recipe, device)
+    check_recipe(recipe, resumed=checkpoint is not None)
+    train_images, val_images = load_images(recipe, options.data_dir)
+    if checkpoint:
         check_data(checkpoint, train_images, recipe.dataset)
         train_images = replace(train_images, name=checkpoint["dataset"])  # a folder may bear another name by now
     distributed.require_same((recipe, train_images.fingerprint))
     recipe = distributed.of_main(choose_numerics(recipe, len(train_images), train_images.num_classes, device))
-    state = build_state(recipe, train_images, val_images, device, resumed=resume is not None)
+    state = build_state(recipe, train_images, val_images, device, resumed=checkpoint is not None)
     if checkpoint:
         state.restore(checkpoint)
     distributed.require_same((len(state.history), state.step))
-    folder = own_folder(options, resume, overwrite) if distributed.is_main() else nullcontext()
-    with folder, StopSignals() as stop:
+    with own_folder(options) if distributed.is_main() else nullcontext(), StopSignals() as stop:
+        train_images, val_images = train_images.to(device), val_images.to(device)
+        files = RunFiles(options, recipe, train_images, state)
+        files.begin(resume, checkpoint, overwrite)
         distributed.wait_for_all()  # for the main process to have the folder; should it fail, all end here
         state.replica = distributed.replicate(state.model)
         print(summary(recipe, state.history.about), flush=True)
-        run_epochs(recipe, options, state, train_images.to(device), val_images.to(device), stop)
+        run_epochs(recipe, options, state, files, train_images, val_images, stop)
     return state.history
 
 
@@ -96,6 +94,7 @@ def run_epochs(
     recipe: Recipe,
     options: RunOptions,
     state: TrainingState,
+    files: RunFiles,
     train_images: ImageSet,
     val_images: ImageSet,
     stop: StopSignals,
@@ -104,17 +103,12 @@ def run_epochs(
     is_main = distributed.is_main()
     batches = TrainBatches(train_images, recipe, rank=distributed.rank(), processes=distributed.world_size())
     device, steps, batch_size = batches.device, batches.steps_per_epoch, batches.batch_size
-    history, last = state.history, options.folder / "last.pth"
+    history = state.history
     done = (len(history) * steps + state.step) * batch_size
-    bar = tqdm(
-        total=recipe.epochs * steps * batch_size, initial=done, unit=" images", smoothing=0.05,
-        disable=None if is_main else True,
-    )  # fmt: skip
-    if is_main and not last.exists():  # first of all, so that a run killed at any moment has something to resume from
-        _save(last, recipe, train_images, state)
+    progress = Progress(recipe.epochs * steps * batch_size, done, shown=is_main)
     saved_at = time.monotonic()
 
-    with bar, open_tensorboard(options, history) as log_epoch:
+    with progress.bar, open_tensorboard(options, history) as log_epoch:
         for epoch in range(len(history), recipe.epochs):
             reader, refreshed_at = LaggedReader(), time.monotonic()
             started = time.perf_counter() - state.seconds
@@ -128,20 +122,22 @@ def run_epochs(
                     state.ema.update(state.model, epoch * steps + step)
                 state.step = step + 1
 
-                bar.update(batch_size)
+                progress.update(batch_size)
                 if is_main and time.monotonic() - refreshed_at > REFRESH_SECONDS:
                     refreshed_at = time.monotonic()
                     if sums := reader.read(state.sums):
-                        _check_finite(sums, epoch)
+                        files.check_finite(sums)
                         loss, correct = (value / (state.step * batch_size) for value in sums)
-                        bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}", refresh=False)
-                        bar.set_postfix_str(f"loss {loss:.3f}, accuracy {100 * correct:.1f} %", refresh=False)
+                        progress.show(
+                            f"epoch {epoch + 1}/{recipe.epochs}, step {state.step}/{steps}",
+                            f"loss {loss:.3f}, accuracy {100 * correct:.1f} %",
+                        )
                 due = time.monotonic() - saved_at > 60 * options.checkpoint_minutes
                 received, due = distributed.agree(stop.received, due)
                 if received or due:
                     state.seconds = time.perf_counter() - started
                     distributed.average_(state.sums)
-                    _save(last, recipe, train_images, state)
+                    files.save()
                     saved_at = time.monotonic()
                 if received:
                     raise _stopped(received, options, f"epoch {epoch + 1}, step {state.step} of {steps}")
@@ -150,12 +146,13 @@ def run_epochs(
             train_seconds = time.perf_counter() - started
             distributed.average_(state.sums)
             loss, correct = (value / (steps * batch_size) for value in state.sums.tolist())
-            values = {"train_loss": loss, "train_acc": 100 * correct, **validate(state.model, val_images, recipe)}
+            size = image_size_in(recipe, epoch)
+            values = {"train_loss": loss, "train_acc": 100 * correct, **validate(state.model, val_images, recipe, size)}
             if state.ema:
-                values |= {
-                    f"ema_{name}": value for name, value in validate(state.ema.model, val_images, recipe).items()
-                }
-            _check_finite(values.values(), epoch)
+                averaged = validate(state.ema.model, val_images, recipe, size)
+                values |= {f"ema_{name}": value for name, value in averaged.items()}
+            files.check_finite(values.values())
+            values["val_image_size"] = size
             values["lr"] = learning_rate(recipe, (epoch + 1) * steps - 1, steps)
             values["epoch_seconds"] = time.perf_counter() - started
             values["images_per_second"] = steps * batch_size / train_seconds
@@ -163,26 +160,10 @@ def run_epochs(
             state.step, state.seconds = 0, 0.0
             state.sums.zero_()
 
-            # The network first, the training state last: a run killed in between repeats the epoch, bit for bit.
-            best_epoch, best_acc, best_weights = history.best()
-            if is_main and best_epoch == epoch + 1:
-                best = network_checkpoint(
-                    recipe,
-                    train_images,
-                    epoch=best_epoch,
-                    val_acc=best_acc,
-                    weights=best_weights,
-                    model=state.ema.model if state.ema and best_weights == "ema" else state.model,
-                )
-                write_checkpoint(options.folder / "best_model.pth", best)
-            if is_main:
-                history.write(options.folder / "history.json", peak_memory_mb(device))
-            _save(last, recipe, train_images, state)
-            saved_at = time.monotonic()
-            if recipe.save_every and (epoch + 1) % recipe.save_every == 0:
-                _save(options.folder / f"checkpoint_epoch_{epoch + 1}.pth", recipe, train_images, state)
             log_epoch(epoch + 1, values)
-            bar.write(epoch_line(epoch + 1, recipe.epochs, values, is_best=best_epoch == epoch + 1))
+            files.save()
+            saved_at = time.monotonic()
+            progress.bar.write(epoch_line(epoch + 1, recipe, values, is_best=history.best_epoch == epoch + 1))
             sys.stdout.flush()  # a log file shows the line now, not when the buffer is full
             received, _ = distributed.agree(stop.received, False)
             if received and epoch + 1 < recipe.epochs:
@@ -222,14 +203,18 @@ def add_gradients(recipe: Recipe, state: TrainingState, piece: Batch, share: flo
     state.sums.add_(sums, alpha=distributed.world_size())  # each process's sums stand for all images
 
 
-def validate(model: nn.Module, images: ImageSet, recipe: Recipe) -> dict[str, float]:
-    """Plain cross entropy and accuracies (percent) on the validation images, each of which one process looks at."""
+def validate(model: nn.Module, images: ImageSet, recipe: Recipe, image_size: int) -> dict[str, float]:
+    """Plain cross entropy and accuracies (percent) on the validation images, each of which one process looks at.
+
+    Args:
+        image_size: side in pixels that they are scaled to.
+    """
     distributed.share_buffers(model)
     device = images.labels.device
     own_logits = predict_logits(
         model,
         images.select(distributed.own_slice(len(images))),
-        image_size=recipe.image_size,
+        image_size=image_size,
         batch_size=images_at_once(recipe, distributed.world_size()),
         device=device,
         precision=recipe.precision,
@@ -247,41 +232,23 @@ def summary(recipe: Recipe, about: dict[str, Any]) -> str:
     """What is about to run, and where, in a few lines."""
     data, machine = about["dataset"], about["environment"]
     settings = [f"{name} {value}" for name, value in recipe.as_dict().items() if name not in ("model", "dataset")]
+    fitting = size_of_batches(recipe, data["train_images"])
+    fewer = f"; {fitting} a step, as batch_size {recipe.batch_size} is more" if fitting < recipe.batch_size else ""
     return (
         f"{recipe.model}: {about['parameters']:,} parameters, on {machine['device_name']} ({machine['device']})\n"
         f"{data['name']}: {data['classes']} classes, {data['train_images']:,} images to train on, "
-        f"{data['val_images']:,} to validate on\n{', '.join(settings)}"
+        f"{data['val_images']:,} to validate on{fewer}\n{', '.join(settings)}"
     )
 
 
-def epoch_line(epoch: int, epochs: int, values: dict[str, float], is_best: bool) -> str:
+def epoch_line(epoch: int, recipe: Recipe, values: dict[str, float], is_best: bool) -> str:
     ema = f" (EMA {values['ema_val_acc']:.2f} %)" if "ema_val_acc" in values else ""
+    size = f" at {values['val_image_size']} px" if values["val_image_size"] != recipe.image_size else ""
     return (
-        f"epoch {epoch:3d}/{epochs}  train {values['train_loss']:.3f} {values['train_acc']:5.2f} %  "
-        f"val {values['val_loss']:.3f} {values['val_acc']:5.2f} %{ema}  top-5 {values['val_top5_acc']:5.2f} %  "
+        f"epoch {epoch:3d}/{recipe.epochs}  train {values['train_loss']:.3f} {values['train_acc']:5.2f} %  "
+        f"val {values['val_loss']:.3f} {values['val_acc']:5.2f} %{ema}{size}  top-5 {values['val_top5_acc']:5.2f} %  "
         f"lr {values['lr']:.2g}  {values['epoch_seconds']:.1f} s  {values['images_per_second']:,.0f} images/s"
         f"{'  best' if is_best else ''}"
-    )
-
-
-def _save(path: Path, recipe: Recipe, images: ImageSet, state: TrainingState) -> None:
-    """Write all that resuming needs, in the main process, unless the last step has ruined the weights."""
-    if not distributed.is_main():
-        return
-    epoch = len(state.history)
-    if not state.weights_are_finite():
-        _check_finite([math.nan], epoch)
-    val_acc = state.history.epochs["val_acc"][-1] if epoch else 0.0
-    network = network_checkpoint(recipe, images, epoch=epoch, val_acc=val_acc, weights="model", model=state.model)
-    write_checkpoint(path, network | state.as_dict())
-
-
-def _check_finite(values: Iterable[float], epoch: int) -> None:
-    if all(math.isfinite(value) for value in values):
-        return
-    raise UserError(
-        f"the loss is not finite any more in epoch {epoch + 1}; last.pth keeps what was good; "
-        "try a lower --lr, some --warmup_epochs, or --clip_grad_norm 1"
     )
 
 

@@ -37,6 +37,8 @@ def _curves(name: str, history: dict[str, Any], what: str, label: str) -> Figure
         if column in table:
             curves.plot(table.index, table[column], markersize=marker_size, **style)
     averaged = f"ema_val_{what}" in table and table["ema_val_acc"].max() > table["val_acc"].max()
+    if "best_weights" in history:
+        averaged = history["best_weights"] == "ema"
     value = table[f"{'ema_' if averaged else ''}val_{what}"][best]
     star = {"marker": "*", "markersize": 16, "color": "black", "linestyle": "none"}
     curves.plot(best, value, label=f"best epoch: {best} ({value:.2f})", **star)
