@@ -88,7 +88,7 @@ def test_ema_by_hand_with_batchnorm_statistics():
         model.running_mean.fill_(10.0)
         model.num_batches_tracked.fill_(7)
     for step in (1000, 1001):  # long past the warm-up
-        ema.update(model, step)
+        ema.update(step)
     assert ema.model.weight.item() == pytest.approx(2 - 0.9**2)
     assert ema.model.running_mean.item() == pytest.approx(10 * (1 - 0.9**2))
     assert ema.model.num_batches_tracked.item() == 7
@@ -102,7 +102,7 @@ def test_ema_starts_with_a_short_memory():
     nn.init.ones_(model.weight)
     averages = []
     for step in range(2):
-        ema.update(model, step)
+        ema.update(step)
         averages.append(ema.model.weight.item())
     # Decays of 1/10 and 2/11, where 0.9 would leave averages of 0.1 and 0.19.
     assert averages == pytest.approx([1 - 1 / 10, 1 - 1 / 10 * 2 / 11])

@@ -12,7 +12,7 @@ from tinybench.data.mix import draw_mix
 from tinybench.data.streaming import StreamedSet, WindowReader
 from tinybench.errors import UsageError
 from tinybench.recipe import Recipe
-from tinybench.runtime.device import memory_format
+from tinybench.runtime.device import memory_format, send
 from tinybench.runtime.seeds import Purpose, numpy_generator, torch_generator
 
 
@@ -126,10 +126,10 @@ class TrainBatches:
         policy = self.policies[epoch * len(self.policies) // recipe.schedule_epochs]
         # Repeated one after the other, so that mixing never pairs an image with itself.
         indices = self.order(epoch)[step * self.distinct : (step + 1) * self.distinct].repeat(recipe.repeats)
-        labels = self.images.labels[indices][self.rows]
+        labels = self.images.labels[send(indices, self.device)][self.rows]
         generator = torch_generator(self.device, recipe.seed, Purpose.AUGMENT, epoch, step)
         if self._reader:
-            pixels = self._reader.pixels(epoch, step, indices).to(self.device)
+            pixels = send(self._reader.pixels(epoch, step, indices), self.device)
         else:
             pixels = self.images.pixels(indices)
         images = policy(pixels, generator, self.rows)
@@ -149,8 +149,9 @@ def eval_batches(
     images: ImageSet, batch_size: int, image_size: int, device: torch.device | str, channels_last: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Every image once, in order, normalised and unvaried: float32 (B, 3, image_size, image_size), int64 (B,)."""
+    device = torch.device(device)
     for start in range(0, len(images), batch_size):
-        pixels = images.pixels(slice(start, start + batch_size)).to(device)
+        pixels = send(images.pixels(slice(start, start + batch_size)), device)
         batch = normalize(pixels, image_size, images.mean, images.std)
-        labels = images.labels[start : start + batch_size].to(device)
+        labels = send(images.labels[start : start + batch_size], device)
         yield batch.contiguous(memory_format=memory_format(channels_last)), labels

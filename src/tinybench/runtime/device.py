@@ -4,6 +4,7 @@ import contextlib
 import platform
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,38 @@ def _processor_name() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on the device; from the host to CUDA it travels from pinned memory, so that nobody waits for it."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class Compiled:
+    """A function as torch.compile makes it, for inputs of few shapes; where that does not work, as it is.
+
+    Attributes:
+        function: as it is.
+        name: what to call it in the line that says that it could not be compiled.
+    """
+
+    def __init__(self, function: Callable[..., torch.Tensor], name: str) -> None:
+        self.function, self.name = function, name
+        self._call: Callable[..., torch.Tensor] | None = None
+
+    def __call__(self, *args: Any) -> torch.Tensor:
+        if self._call is None:  # not before: the compiler takes a second to import
+            self._call = torch.compile(self.function, dynamic=False)
+        try:
+            return self._call(*args)
+        except Exception as error:  # no compiler, or a version of it that does not understand the function
+            if self._call is self.function:
+                raise
+            print(f"torch.compile does not work here ({type(error).__name__}); {self.name} runs without", flush=True)
+            self._call = self.function
+            return self._call(*args)
 
 
 class LaggedReader:

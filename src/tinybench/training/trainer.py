@@ -121,7 +121,7 @@ def run_epochs(
                 dropout_seed = derive_seed(recipe.seed, Purpose.DROPOUT, epoch, step, *distributed.own_keys())
                 train_step(recipe, state, batch, lr, dropout_seed)
                 if state.ema:
-                    state.ema.update(state.model, epoch * steps + step)
+                    state.ema.update(epoch * steps + step)
                 state.step = step + 1
 
                 bar.update(batch_size)
