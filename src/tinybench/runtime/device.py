@@ -46,6 +46,17 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     return torch.autocast(device.type, dtype=dtype) if dtype else contextlib.nullcontext()
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device computes in bf16 itself; others pretend to, and take many times as long as in fp32."""
+    match device.type:
+        case "cpu":
+            return torch.cpu._is_avx512_bf16_supported()
+        case "cuda":
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+        case _:
+            return True
+
+
 def memory_format(channels_last: bool) -> torch.memory_format:
     return torch.channels_last if channels_last else torch.contiguous_format
 
