@@ -185,24 +185,24 @@ class Policy:
         Returns:
             float32 (len(rows), 3, image_size, image_size), normalised.
         """
-        values = self._values(len(images), generator)[rows]
+        values = self.values(len(images), generator)[rows]
         if images.is_cuda:
-            return _vary_compiled(self, images[rows], values, *self._normalization(images.device))
-        return self.apply(images[rows], self._parameters(values))
+            return _vary_compiled(self, images[rows], values, *self.constants(images.device))
+        return self.apply(images[rows], self.parameters(values))
 
     def draw(self, batch: int, generator: torch.Generator) -> Parameters:
         """The parameters of a whole batch; several processes each draw all of them and take their slice."""
-        return self._parameters(self._values(batch, generator))
+        return self.parameters(self.values(batch, generator))
 
-    def _values(self, batch: int, generator: torch.Generator) -> Tensor:
+    def values(self, batch: int, generator: torch.Generator) -> Tensor:
         ranges = POLICIES[self.name][0](self.image_size)
         uniform = torch.rand(batch, len(ranges), generator=generator, device=generator.device)
         return _between(uniform, ranges)
 
-    def _parameters(self, values: Tensor) -> Parameters:
+    def parameters(self, values: Tensor) -> Parameters:
         return POLICIES[self.name][1](values, self.image_size)
 
-    def _normalization(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def constants(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """What pixels are multiplied by, and what is then taken off; both (3,), on the device."""
         scale = tuple(1 / (color.WHITE * std) for std in self.std)
         shift = tuple(mean / std for mean, std in zip(self.mean, self.std, strict=True))
@@ -211,11 +211,11 @@ class Policy:
     def apply(self, images: Tensor, parameters: Parameters) -> Tensor:
         """What `parameters` say, done to `images`; each image's result depends on nothing but its own parameters."""
         out = torch.empty(len(images), 3, self.image_size, self.image_size, device=images.device)
-        constants = self._normalization(images.device)
+        constants = self.constants(images.device)
 
         @torch.inference_mode()  # a thread does not inherit the mode in which its caller made `out`
         def work(chunk: slice) -> None:
-            self._apply_chunk(images[chunk], parameters[chunk], *constants, out[chunk])
+            self.apply_chunk(images[chunk], parameters[chunk], *constants, out[chunk])
 
         if images.device.type != "cpu":
             work(slice(None))
@@ -226,7 +226,7 @@ class Policy:
         _on_threads(work, chunks, threads)
         return out
 
-    def _apply_chunk(self, images: Tensor, parameters: Parameters, scale: Tensor, shift: Tensor, out: Tensor) -> None:
+    def apply_chunk(self, images: Tensor, parameters: Parameters, scale: Tensor, shift: Tensor, out: Tensor) -> None:
         pixels = geometry.resize(images, self.image_size)
         if parameters.matrix is not None:
             pixels = geometry.resample(pixels, parameters.matrix)
@@ -244,7 +244,7 @@ class Policy:
 def vary(policy: Policy, images: Tensor, values: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """All of a policy after the drawing, as one function of tensors for the compiler, which makes few kernels of it."""
     out = torch.empty(len(images), 3, policy.image_size, policy.image_size, device=images.device)
-    policy._apply_chunk(images, policy._parameters(values), scale, shift, out)
+    policy.apply_chunk(images, policy.parameters(values), scale, shift, out)
     return out
 
 

@@ -108,7 +108,7 @@ def run_epochs(
     )  # fmt: skip
     if is_main and not last.exists():  # first of all, so that a run killed at any moment has something to resume from
         _save(last, recipe, train_images, state)
-    saved_at = time.monotonic()
+    saved_at, agree = time.monotonic(), distributed.Agreement()
 
     with bar, open_tensorboard(options, history) as log_epoch:
         for epoch in range(len(history), recipe.epochs):
@@ -133,7 +133,7 @@ def run_epochs(
                         bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}", refresh=False)
                         bar.set_postfix_str(f"loss {loss:.3f}, accuracy {100 * correct:.1f} %", refresh=False)
                 due = time.monotonic() - saved_at > 60 * options.checkpoint_minutes
-                received, due = distributed.agree(stop.received, due)
+                received, due = agree(stop.received, due)
                 if received or due:
                     state.seconds = time.perf_counter() - started
                     distributed.average_(state.sums)
@@ -180,7 +180,7 @@ def run_epochs(
             log_epoch(epoch + 1, values)
             bar.write(epoch_line(epoch + 1, recipe.epochs, values, is_best=best_epoch == epoch + 1))
             sys.stdout.flush()  # a log file shows the line now, not when the buffer is full
-            received, _ = distributed.agree(stop.received, False)
+            received, _ = agree(stop.received, False, now=True)
             if received and epoch + 1 < recipe.epochs:
                 raise _stopped(received, options, f"epoch {epoch + 1}")
 
