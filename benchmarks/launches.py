@@ -36,7 +36,7 @@ from tinybench.training.trainer import add_gradients
 
 BATCH, NUM_CLASSES = 32, 200
 ALLOCATIONS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view", "lift_fresh"}
-# ATen/native/cuda/MultiTensorApply.cuh: tensors a launch by how many lists there are, elements a block, blocks a launch.
+# ATen/native/cuda/MultiTensorApply.cuh: most tensors by the number of lists, elements of a block, most blocks.
 MOST_TENSORS, CHUNK, MOST_BLOCKS = (110, 64, 48, 36, 30), 65536, 320
 
 
@@ -147,7 +147,11 @@ def main() -> None:
     print("mixing      " + ", ".join(f"{name} {count}" for name, count in mixing.items()))
     rows = []
     columns = ("forward, backward", "optimizer", "EMA")
-    print(f"{'network':<14}{'policy':<10}{'batch':>7}{'mixing':>8}" + "".join(f"{name:>19}" for name in columns) + "  step")
+    print(
+        f"{'network':<14}{'policy':<10}{'batch':>7}{'mixing':>8}"
+        + "".join(f"{name:>19}" for name in columns)
+        + "  step"
+    )
     for name in arguments.models or [*(each for each in list_models() if MODELS[each].compared), "speednet"]:
         recipe = get_recipe(MODELS[name].recipe)
         row = {"batch": policies[recipe.augment], "mixing": mixing["cutmix"], **of_step(name, arguments.optimizer)}
@@ -157,7 +161,9 @@ def main() -> None:
             + "".join(f"{row[column]:>19}" for column in columns) + f"{sum(row.values()):>6}", flush=True
         )  # fmt: skip
     if arguments.output:
-        write_json(arguments.output, {"torch": torch.__version__, "policies": policies, "mixing": mixing, "networks": rows})
+        write_json(
+            arguments.output, {"torch": torch.__version__, "policies": policies, "mixing": mixing, "networks": rows}
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Training images varied in batches, on the device that holds them.
 
 A policy draws the parameters of every image of a batch, then applies them; both are batched tensor operations without
-a step that waits for the device. On CUDA they are compiled, where launching some hundred small kernels would take longer
-than they do. The policies:
+a step that waits for the device. On CUDA, where launching a hundred small kernels takes longer than they do, they are
+compiled (but for those of autoaugment.py, which share out a batch anew in every step). The policies:
 
     standard  shift by up to 4 pixels (pad and crop), flip, turn by up to 10 degrees, change brightness, contrast,
               saturation (each by up to 20 %) and hue (by up to a tenth of the circle), erase a rectangle of every

@@ -117,19 +117,19 @@ class Compiled:
 
     def __init__(self, function: Callable[..., torch.Tensor], name: str) -> None:
         self.function, self.name = function, name
-        self._call: Callable[..., torch.Tensor] | None = None
+        self.call: Callable[..., torch.Tensor] | None = None
 
     def __call__(self, *args: Any) -> torch.Tensor:
-        if self._call is None:  # not before: the compiler takes a second to import
-            self._call = torch.compile(self.function, dynamic=False)
+        if self.call is None:  # not before: the compiler takes a second to import
+            self.call = torch.compile(self.function, dynamic=False)
         try:
-            return self._call(*args)
+            return self.call(*args)
         except Exception as error:  # no compiler, or a version of it that does not understand the function
-            if self._call is self.function:
+            if self.call is self.function:
                 raise
             print(f"torch.compile does not work here ({type(error).__name__}); {self.name} runs without", flush=True)
-            self._call = self.function
-            return self._call(*args)
+            self.call = self.function
+            return self.call(*args)
 
 
 class LaggedReader:

@@ -30,8 +30,8 @@ class Ema:
         averages, weights = zip(*self._floats, strict=True)
         torch._foreach_lerp_(averages, weights, 1 - decay)
         if self._counters:
-            torch._foreach_copy_(*zip(*self._counters, strict=True))
-
+            copies, counters = zip(*self._counters, strict=True)
+            torch._foreach_copy_(copies, counters)
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:

@@ -77,7 +77,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def _rows(weight: Tensor, channels_last: bool) -> Tensor:
-    """The weight, its axes in the order of the memory: rows are orthogonal to each other in whatever order they are read."""
+    """The weight with its axes in the order of the memory: rows are as orthogonal in any order of their entries."""
     return weight.permute(0, 2, 3, 1) if channels_last else weight
 
 
