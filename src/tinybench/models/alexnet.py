@@ -17,6 +17,13 @@ def conv_block(in_channels: int, channels: int, stride: int = 1) -> nn.Sequentia
     return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
 
 
+class AveragePool(nn.AdaptiveAvgPool2d):
+    """Leaves maps of its own size alone; for others, its gradient on CUDA has no deterministic algorithm."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.shape[2:] == (self.output_size, self.output_size) else super().forward(x)
+
+
 class AlexNet(nn.Module):
     """AlexNet: float32 (B, 3, H, W) to logits (B, num_classes).
 
@@ -36,7 +43,7 @@ class AlexNet(nn.Module):
             conv_block(256, 256),
             nn.MaxPool2d(3, stride=2),
         )
-        self.pool = nn.AdaptiveAvgPool2d(7)
+        self.pool = AveragePool(7)
         classifier = nn.Linear(dim, num_classes)
         self.head = nn.Sequential(
             nn.Dropout(dropout),
@@ -97,7 +104,7 @@ class StockAlexNet(nn.Module):
             relu,
             nn.MaxPool2d(3, 2),
         )
-        self.pool = nn.AdaptiveAvgPool2d(6)
+        self.pool = AveragePool(6)
         self.head = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(256 * 6 * 6, 4096),

@@ -1,10 +1,11 @@
 """Devices, precision and memory layout."""
 
 import contextlib
+import os
 import platform
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ def pick_device(name: str = "auto") -> torch.device:
     if not available.get(name, False):
         here = ", ".join(kind for kind, is_here in available.items() if is_here)
         raise UsageError(f"device {name} is not available here; available: {here}")
+    if name == "cuda":
+        # One arithmetic for all that is fp32: torch's own choice is TF32 in convolutions, but not in matrix products.
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     return torch.device(name)
 
 
@@ -38,6 +42,39 @@ def check_precision(device: torch.device, precision: str) -> None:
     """
     if precision == "fp16" and device.type != "cuda":
         raise UsageError(f"precision fp16 needs device cuda, not {device.type}; bf16 works everywhere")
+
+
+def determinism(device: torch.device, wanted: bool) -> contextlib.AbstractContextManager[None]:
+    """The context in which the device gives the same bits for the same inputs, if wanted; a CPU always does.
+
+    To be asked for before the first matrix product.
+
+    Raises:
+        UsageError: the device cannot; in the context, when it comes to an operation that cannot be repeated.
+    """
+    if not wanted or device.type == "cpu":
+        return contextlib.nullcontext()
+    if device.type != "cuda":
+        raise UsageError(f"deterministic needs device cuda or cpu; {device.type} promises nothing of the kind")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once
+    return _only_deterministic()
+
+
+@contextlib.contextmanager
+def _only_deterministic() -> Iterator[None]:
+    torch.use_deterministic_algorithms(True)  # of cuDNN too, whose benchmark, which picks by time, is off anyway
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # finds errors, slowly
+    try:
+        yield
+    except RuntimeError as error:
+        operation, found, _ = str(error).partition(" does not have a deterministic implementation")
+        if not found:
+            raise
+        raise UsageError(
+            f"deterministic: the network needs {operation}, which cannot be repeated bit by bit"
+        ) from error
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
@@ -85,11 +122,17 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
     return {
         "device": device.type,
         "device_name": name,
+        "fp32_products": "tf32" if _has_tf32(device) else "fp32",
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "platform": platform.platform(),
     }
+
+
+def _has_tf32(device: torch.device) -> bool:
+    """Whether products and convolutions in fp32 round their inputs to TF32's 11 bits, as NVIDIA's have since Ampere."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _processor_name() -> str:

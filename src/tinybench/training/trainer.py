@@ -25,6 +25,7 @@ from tinybench.runtime.device import (
     LaggedReader,
     autocast,
     check_precision,
+    determinism,
     peak_memory_mb,
     pick_device,
     synchronize,
@@ -69,6 +70,7 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
     """
     device = pick_device(options.device)
     check_precision(device, recipe.precision)
+    repeatable = determinism(device, recipe.deterministic)
     train_images, val_images = load_images(recipe, options.data_dir)
     checkpoint = read_checkpoint(resume) if resume else None
     if checkpoint:
@@ -80,7 +82,7 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
         state.restore(checkpoint)
     distributed.require_same((len(state.history), state.step))
     folder = own_folder(options, resume, overwrite) if distributed.is_main() else nullcontext()
-    with folder, StopSignals() as stop:
+    with folder, StopSignals() as stop, repeatable:
         distributed.wait_for_all()  # for the main process to have the folder; should it fail, all end here
         state.replica = distributed.replicate(state.model)
         print(summary(recipe, state.history.about), flush=True)
