@@ -9,7 +9,7 @@ from tinybench.errors import UsageError
 from tinybench.recipe import Recipe
 from tinybench.training.ema import Ema
 from tinybench.training.muon import orthogonalize
-from tinybench.training.optimizer import build_optimizer, hidden_weights, learning_rate
+from tinybench.training.optimizer import build_optimizer, learning_rate
 
 
 def test_cosine_with_warmup_against_hand_numbers():
@@ -257,10 +257,21 @@ def test_muon_makes_many_shapes_orthogonal_at_once_whatever_their_layout():
     torch.testing.assert_close(*weights, rtol=0, atol=2e-3)
 
 
-def test_muon_leaves_matrices_without_directions_to_adamw():
+def test_muon_leaves_matrices_without_directions_to_adamw_also_in_runs_of_earlier_versions():
     model = nn.Sequential(
         nn.Conv2d(3, 64, 3), nn.Conv2d(64, 64, 3, groups=64), nn.Conv2d(64, 16, 1), nn.Conv2d(16, 64, 3),
         nn.Conv2d(64, 32, 1), nn.Linear(32, 8), nn.Linear(8, 4),
     )  # fmt: skip
-    hidden = {id(weight) for weight in hidden_weights(model)}
-    assert [index for index, layer in enumerate(model) if id(layer.weight) in hidden] == [3, 4, 5]
+    optimizer = build_optimizer(model, Recipe(optimizer="muon", lr=0.01))
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    assert [index for index, layer in enumerate(model) if "square" not in optimizer.state[layer.weight]] == [3, 4, 5]
+    former = copy.deepcopy(optimizer.state_dict())
+    narrow = former["state"][former["param_groups"][0]["params"][0]]  # of model[2]
+    del narrow["square"], narrow["steps"]
+    optimizer.load_state_dict(former)
+    assert not optimizer.state[model[2].weight]
+    optimizer.step()
+    assert optimizer.state[model[2].weight]["steps"] == 1
+    assert optimizer.state[model[0].weight]["steps"] == 2

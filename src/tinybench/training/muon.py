@@ -15,10 +15,11 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 STEPS = (2, 3)  # of it; x itself is multiplied only after each of these
 BETA2 = 0.999  # of AdamW
 EPSILON = 1e-8  # of AdamW
+FEW_CHANNELS = 32  # of a 1×1 kernel on its narrower side: with so few directions, equal ones would blow up noise
 
 
 class Muon(torch.optim.Optimizer):
-    """Groups with `orthogonalize` take Muon's step, all others AdamW's.
+    """Groups with `orthogonalize` take Muon's step, but for 1×1 kernels of few channels; all others take AdamW's.
 
     Muon's step is the momentum, made orthogonal: every direction of a matrix moves as far as every other. A kernel
     (out, in, h, w) counts as a matrix (out, in * h * w). Scaled by 0.2 * sqrt(the longer side), the step is as large as
@@ -36,18 +37,25 @@ class Muon(torch.optim.Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        for parameter, state in self.state.items():
-            if "steps" in state:  # earlier versions counted on the host
-                state["steps"] = torch.as_tensor(state["steps"], dtype=torch.float32, device=parameter.device)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                state = self.state.get(parameter, {})
+                if "steps" in state:  # earlier versions counted on the host
+                    state["steps"] = torch.as_tensor(state["steps"], dtype=torch.float32, device=parameter.device)
+                elif not _turns(parameter, group):
+                    state.clear()  # earlier versions made it orthogonal; AdamW begins anew
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            if parameters := [parameter for parameter in group["params"] if parameter.grad is not None]:
-                move = self._muon if group["orthogonalize"] else self._adamw
-                move(parameters, [parameter.grad for parameter in parameters], group["lr"], group["weight_decay"])
+            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if turned := [parameter for parameter in moved if _turns(parameter, group)]:
+                self._muon(turned, group["lr"], group["weight_decay"])
+            if others := [parameter for parameter in moved if not _turns(parameter, group)]:
+                self._adamw(others, group["lr"], group["weight_decay"])
 
-    def _muon(self, parameters: list[Tensor], gradients: list[Tensor], lr: float, weight_decay: float) -> None:
+    def _muon(self, parameters: list[Tensor], lr: float, weight_decay: float) -> None:
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         averages = self._kept("average", parameters)
         torch._foreach_lerp_(averages, gradients, 1 - self.momentum)
         ahead = torch._foreach_lerp(gradients, averages, self.momentum) if self.nesterov else averages
@@ -58,7 +66,8 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_mul_(weights, 1 - lr * weight_decay)
         torch._foreach_add_(weights, steps, alpha=-lr)
 
-    def _adamw(self, parameters: list[Tensor], gradients: list[Tensor], lr: float, weight_decay: float) -> None:
+    def _adamw(self, parameters: list[Tensor], lr: float, weight_decay: float) -> None:
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         averages, squares = self._kept("average", parameters), self._kept("square", parameters)
         for parameter in parameters:
             self.state[parameter].setdefault("steps", torch.zeros((), device=parameter.device))
@@ -74,6 +83,12 @@ class Muon(torch.optim.Optimizer):
             if name not in self.state[parameter]:
                 self.state[parameter][name] = torch.zeros_like(parameter)
         return [self.state[parameter][name] for parameter in parameters]
+
+
+def _turns(parameter: Tensor, group: dict[str, Any]) -> bool:
+    """Whether the parameter takes Muon's step: in a group that does, all but 1×1 kernels of few channels."""
+    is_point = parameter.ndim == 4 and parameter.shape[2:].numel() == 1
+    return group["orthogonalize"] and not (is_point and min(parameter.shape[:2]) < FEW_CHANNELS)
 
 
 def _rows(weight: Tensor, channels_last: bool) -> Tensor:

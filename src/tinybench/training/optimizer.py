@@ -11,8 +11,6 @@ from tinybench.recipe import Recipe
 from tinybench.training.freezing import head_of
 from tinybench.training.muon import Muon
 
-FEW_CHANNELS = 32  # of a 1×1 convolution's narrower side: Muon's step would blow up what little such a matrix holds
-
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer over all parameters of `model` that are not frozen.
@@ -70,17 +68,10 @@ def _with_momentum(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
 
 
 def hidden_weights(model: nn.Module) -> list[Tensor]:
-    """The matrices and kernels between the first layer, which sees pixels, and the head, as far as they have directions
-    worth making equal: no grouped kernels, and no 1×1 kernels of few channels."""
+    """The matrices and kernels between the first layer, which sees pixels, and the head, but no grouped kernels."""
     layers = [module for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     head = head_of(model)
-    return [layer.weight for layer in layers[1:] if layer is not head and not _is_narrow(layer)]
-
-
-def _is_narrow(layer: nn.Linear | nn.Conv2d) -> bool:
-    if isinstance(layer, nn.Linear):
-        return False
-    return layer.groups > 1 or (layer.weight[0, 0].numel() == 1 and min(layer.weight.shape[:2]) < FEW_CHANNELS)
+    return [layer.weight for layer in layers[1:] if layer is not head and getattr(layer, "groups", 1) == 1]
 
 
 def _split(groups: list[dict[str, Any]], hidden: list[Tensor]) -> list[dict[str, Any]]:
