@@ -12,7 +12,7 @@ from tinybench.models import MODELS, build_model, list_models
 from tinybench.models.speednet import GlobalMaxPool
 from tinybench.recipe import Recipe, RunOptions, get_recipe
 from tinybench.runtime import device as devices
-from tinybench.runtime.device import describe_environment, determinism, pick_device
+from tinybench.runtime.device import describe_environment, determinism, pick_device, send
 from tinybench.training.trainer import train
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
@@ -73,6 +73,15 @@ def test_a_run_on_a_cpu_is_the_same_with_the_flag(demo_data, tmp_path):
     with_flag = train(dataclasses.replace(recipe, deterministic=True), options)
     without = train(recipe, options, overwrite=True)
     assert with_flag.epochs["val_loss"] == without.epochs["val_loss"]
+
+
+def test_what_goes_to_cuda_is_pinned_and_nobody_waits(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: asked.append("pinned") or tensor)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device, **how: asked.append((device.type, how)) or tensor)
+    send(torch.ones(1), CPU)
+    send(torch.ones(1), CUDA)
+    assert asked == [("cpu", {}), "pinned", ("cuda", {"non_blocking": True})]
 
 
 @pytest.mark.parametrize("name", list_models())

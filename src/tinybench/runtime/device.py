@@ -71,7 +71,8 @@ def _only_deterministic() -> Iterator[None]:
         if not found:
             raise
         raise UsageError(
-            f"deterministic: the network needs {operation}, which cannot be repeated bit by bit"
+            f"deterministic: the network needs {operation}, which cannot be repeated bit by bit; "
+            "train without --deterministic, or with --device cpu"
         ) from error
     finally:
         torch.use_deterministic_algorithms(False)
