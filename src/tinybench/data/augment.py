@@ -202,6 +202,7 @@ class Policy:
     def parameters(self, values: Tensor) -> Parameters:
         return POLICIES[self.name][1](values, self.image_size)
 
+    @functools.cache  # noqa: B019  policies are few, and live as long as the program
     def constants(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """What pixels are multiplied by, and what is then taken off; both (3,), on the device."""
         scale = tuple(1 / (color.WHITE * std) for std in self.std)
@@ -213,9 +214,9 @@ class Policy:
         out = torch.empty(len(images), 3, self.image_size, self.image_size, device=images.device)
         constants = self.constants(images.device)
 
-        @torch.inference_mode()  # a thread does not inherit the mode in which its caller made `out`
         def work(chunk: slice) -> None:
-            self.apply_chunk(images[chunk], parameters[chunk], *constants, out[chunk])
+            with torch.inference_mode():  # a thread does not inherit the mode in which its caller made `out`
+                self.apply_chunk(images[chunk], parameters[chunk], *constants, out[chunk])
 
         if images.device.type != "cpu":
             work(slice(None))
