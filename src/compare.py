@@ -44,8 +44,9 @@ class Arguments:
     """Address of the Ray cluster (default: RAY_ADDRESS, or a new one on this machine)."""
     cpus_per_run: float = 1
     """CPUs that a run takes on the Ray cluster."""
-    gpus_per_run: float = 0
-    """GPUs that a run takes on the Ray cluster; 0.25 lets four runs share one."""
+    gpus_per_run: float | None = None
+    """GPUs that a run takes on the Ray cluster; 0.25 lets four runs share one (default: 1 where the cluster has any,
+    unless device is cpu)."""
     data_dir: Path = Path("data")
     """Where the data sets are."""
     results_dir: Path = Path("results")

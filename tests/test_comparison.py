@@ -332,3 +332,9 @@ def test_runs_that_are_not_finished_are_left_out(tmp_path):
     table = comparison_table(load_runs(tmp_path))
     assert table.empty
     assert "no run of the plan is finished" in describe(table)
+
+
+def test_a_run_takes_a_gpu_where_the_cluster_has_some():
+    assert executors.usual_gpus({"CPU": 8.0, "GPU": 2.0}, "auto") == 1
+    assert executors.usual_gpus({"CPU": 8.0, "GPU": 2.0}, "cpu") == 0
+    assert executors.usual_gpus({"CPU": 8.0}, "auto") == 0

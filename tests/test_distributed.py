@@ -206,3 +206,32 @@ def test_batchnorm_is_synchronised_only_between_processes_and_only_on_cuda(demo_
     monkeypatch.setattr("tinybench.training.setup.world_size", lambda: 2)
     with pytest.raises(UsageError, match="needs device cuda"):
         build_state(recipe, images, val_images, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("seconds", "most_exchanges"), [(0.01, 20), (3.0, 1000)])
+def test_processes_agree_about_once_a_second(monkeypatch, seconds, most_exchanges):
+    now, exchanges, stop_at = [0.0], [], 700
+
+    def largest(*numbers):  # as if another process had taken twice as long, and received a signal in the end
+        exchanges.append(now[0])
+        signalled = signal.SIGTERM if step >= stop_at else 0
+        return [max(numbers[0], signalled), numbers[1], 2 * numbers[2]]
+
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    monkeypatch.setattr(distributed, "_largest", largest)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    agree = distributed.Agreement()
+    for step in range(1000):  # noqa: B007  `largest` looks at it
+        now[0] += seconds
+        received, due = agree(None, True)
+        assert due == (exchanges[-1:] == now)
+        if received:
+            break
+    assert received == signal.SIGTERM
+    assert (step - stop_at) * 2 * seconds <= max(1.1, 2 * seconds)
+    assert len(exchanges) <= most_exchanges
+    before = len(exchanges)
+    agree(None, False, now=True)
+    assert len(exchanges) == before + 1
+    monkeypatch.setattr(distributed, "world_size", lambda: 1)
+    assert distributed.Agreement()(signal.SIGINT, True) == (signal.SIGINT, True)

@@ -88,7 +88,7 @@ def test_ema_by_hand_with_batchnorm_statistics():
         model.running_mean.fill_(10.0)
         model.num_batches_tracked.fill_(7)
     for step in (1000, 1001):  # long past the warm-up
-        ema.update(model, step)
+        ema.update(step)
     assert ema.model.weight.item() == pytest.approx(2 - 0.9**2)
     assert ema.model.running_mean.item() == pytest.approx(10 * (1 - 0.9**2))
     assert ema.model.num_batches_tracked.item() == 7
@@ -102,7 +102,7 @@ def test_ema_starts_with_a_short_memory():
     nn.init.ones_(model.weight)
     averages = []
     for step in range(2):
-        ema.update(model, step)
+        ema.update(step)
         averages.append(ema.model.weight.item())
     # Decays of 1/10 and 2/11, where 0.9 would leave averages of 0.1 and 0.19.
     assert averages == pytest.approx([1 - 1 / 10, 1 - 1 / 10 * 2 / 11])
@@ -131,12 +131,12 @@ def test_onecycle_is_that_of_torch():
 def test_muon_makes_matrices_orthogonal(shape):
     torch.manual_seed(0)
     matrix = torch.randn(shape)
-    values = torch.linalg.svdvals(orthogonalize(matrix))
+    values = torch.linalg.svdvals(orthogonalize([matrix])[0])
     assert values.min() > 0.6
     assert values.max() < 1.3
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
     nearest = left @ right
-    cosine = (orthogonalize(matrix) * nearest).sum() / orthogonalize(matrix).norm() / nearest.norm()
+    cosine = (orthogonalize([matrix])[0] * nearest).sum() / orthogonalize([matrix])[0].norm() / nearest.norm()
     assert cosine > 0.97
 
 
@@ -184,3 +184,94 @@ def test_muon_resumes_and_needs_hidden_layers():
     assert second.state[model[0].weight]["steps"] == 1
     with pytest.raises(UsageError, match=r"muon has nothing to work on: model svm"):
         build_optimizer(nn.Sequential(nn.Linear(4, 2)), Recipe(optimizer="muon", model="svm"))
+
+
+def test_sgd_survives_a_first_step_that_is_skipped(monkeypatch):
+    """By GradScaler, as of fp16 gradients that overflow; torch's fused SGD would go on with uncleared memory."""
+    monkeypatch.setattr(torch, "empty_like", lambda tensor, **_: torch.full_like(tensor, torch.nan))
+    model = nn.Linear(2, 1, bias=False)
+    nn.init.ones_(model.weight)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    recipe = Recipe(lr=0.1, momentum=0.9, weight_decay=0.0)
+    first, optimizer = build_optimizer(model, recipe), build_optimizer(model, recipe)
+    optimizer.load_state_dict({**first.state_dict(), "state": {}})  # as an earlier version saved it
+    for gradient in (torch.inf, 4.0, 2.0):
+        model.weight.grad = torch.full_like(model.weight, gradient)
+        scaler.scale(torch.zeros(()))
+        scaler.step(optimizer)
+        scaler.update()
+    # The first overflowed and halved the scale: then gradients of 2 and 1.
+    assert model.weight[0].tolist() == pytest.approx([1 - 0.1 * 2 - 0.1 * (0.9 * 2 + 1)] * 2)
+
+
+def test_sgd_takes_the_steps_of_torch_bit_by_bit():
+    torch.manual_seed(0)
+    model = nn.Linear(7, 5)
+    twin = copy.deepcopy(model)
+    ours = build_optimizer(model, Recipe(lr=0.1, nesterov=True, weight_decay=0.1, decay_norm_and_bias=True))
+    theirs = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1, fused=True)
+    for _ in range(3):
+        for mine, other in zip(model.parameters(), twin.parameters(), strict=True):
+            mine.grad = torch.randn_like(mine)
+            other.grad = mine.grad.clone()
+        ours.step()
+        theirs.step()
+    assert torch.equal(model.weight, twin.weight)
+    assert torch.equal(model.bias, twin.bias)
+
+
+def test_muon_goes_on_from_steps_counted_by_an_earlier_version():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2))
+    first, second = (build_optimizer(model, Recipe(optimizer="muon", lr=0.01)) for _ in range(2))
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    first.step()
+    before, former = copy.deepcopy(model.state_dict()), copy.deepcopy(first.state_dict())
+    for state in former["state"].values():
+        if "steps" in state:
+            state["steps"] = int(state["steps"])
+    first.step()
+    expected = copy.deepcopy(model.state_dict())
+    model.load_state_dict(before)
+    second.load_state_dict(former)
+    second.step()
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, expected[name]), name
+
+
+def test_muon_makes_many_shapes_orthogonal_at_once_whatever_their_layout():
+    torch.manual_seed(0)
+    matrices = [torch.randn(shape) for shape in ((8, 20), (20, 8), (8, 20), (12, 8), (5, 5))]
+    for matrix, one in zip(matrices, orthogonalize(matrices), strict=True):
+        torch.testing.assert_close(one, orthogonalize([matrix])[0], rtol=0, atol=0.02)
+    weights = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 64, 3), nn.Conv2d(64, 64, 1), nn.Linear(64, 2))
+        model = model.to(memory_format=layout)
+        optimizer = build_optimizer(model, Recipe(optimizer="muon", lr=0.1))
+        for parameter in model.parameters():
+            parameter.grad = torch.empty_like(parameter).copy_(torch.randn(parameter.shape))
+        optimizer.step()
+        weights.append([model[1].weight, model[2].weight])
+    torch.testing.assert_close(*weights, rtol=0, atol=2e-3)
+
+
+def test_muon_leaves_matrices_without_directions_to_adamw_also_in_runs_of_earlier_versions():
+    model = nn.Sequential(
+        nn.Conv2d(3, 64, 3), nn.Conv2d(64, 64, 3, groups=64), nn.Conv2d(64, 16, 1), nn.Conv2d(16, 64, 3),
+        nn.Conv2d(64, 32, 1), nn.Linear(32, 8), nn.Linear(8, 4),
+    )  # fmt: skip
+    optimizer = build_optimizer(model, Recipe(optimizer="muon", lr=0.01))
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    assert [index for index, layer in enumerate(model) if "square" not in optimizer.state[layer.weight]] == [3, 4, 5]
+    former = copy.deepcopy(optimizer.state_dict())
+    narrow = former["state"][former["param_groups"][0]["params"][0]]  # of model[2]
+    del narrow["square"], narrow["steps"]
+    optimizer.load_state_dict(former)
+    assert not optimizer.state[model[2].weight]
+    optimizer.step()
+    assert optimizer.state[model[2].weight]["steps"] == 1
+    assert optimizer.state[model[0].weight]["steps"] == 2

@@ -32,7 +32,8 @@ NUMERICS = ("precision", "channels_last", "compile")  # the fields that precisio
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All that fixes the result of a run. Same recipe, same data, same device: the same weights, bit for bit."""
+    """All that fixes the result of a run. Same recipe, same data, same device: the same weights, bit for bit (on
+    CUDA if it is deterministic)."""
 
     # ---- network
     model: str = "resnet"
@@ -144,6 +145,8 @@ class Recipe:
     """Memory layout NHWC instead of NCHW; often faster for convolutions. Goes with a precision other than auto."""
     compile: bool = False
     """Compile the network with torch.compile. Goes with a precision other than auto."""
+    deterministic: bool = False
+    """On CUDA, only algorithms that give the same bits every time, which may be slower; a CPU has no others."""
     sync_batch_norm: bool = False
     """With several processes: BatchNorm over the whole batch instead of each process's share (needs CUDA). One process
     always sees the whole batch."""

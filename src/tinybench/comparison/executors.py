@@ -17,6 +17,7 @@ import tinybench
 from tinybench.comparison.execute import Place, execute_logged
 from tinybench.comparison.plan import Run
 from tinybench.errors import UsageError
+from tinybench.recipe import Device
 from tinybench.runtime.processes import end_with_parent
 from tinybench.runtime.signals import StopSignals
 from tinybench.training.trainer import Stopped
@@ -77,7 +78,7 @@ def run_on_ray(
     *,
     address: str | None = None,
     cpus: float = 1,
-    gpus: float = 0,
+    gpus: float | None = None,
 ) -> Iterator[Outcome]:
     """Carry the runs out on a Ray cluster, as many at a time as it has room for.
 
@@ -86,7 +87,7 @@ def run_on_ray(
 
     Args:
         address: of the cluster; None takes the one that RAY_ADDRESS names, or starts one on this machine.
-        cpus, gpus: what a run takes; 0.25 of a GPU lets four runs share one.
+        cpus, gpus: what a run takes; 0.25 of a GPU lets four runs share one. None: see `usual_gpus`.
 
     Raises:
         UsageError: the package ray is not installed, or the cluster can never have room for a run.
@@ -99,10 +100,13 @@ def run_on_ray(
     ours = {"py_modules": [str(Path(tinybench.__file__).parent)]}
     ray.init(address=address, runtime_env=ours, log_to_driver=False, logging_level=logging.WARNING)
     have = ray.cluster_resources()
+    if gpus is None:
+        gpus = usual_gpus(have, place.device)
+    print(f"each run takes {cpus:g} CPUs and {gpus:g} GPUs; the cluster has {_resources(have)}", flush=True)
     if cpus > have.get("CPU", 0) or gpus > have.get("GPU", 0):
         raise UsageError(
-            f"a run asks for {cpus} CPUs and {gpus} GPUs, the cluster has {have.get('CPU', 0):g} and "
-            f"{have.get('GPU', 0):g}; lower --cpus_per_run or --gpus_per_run"
+            f"a run asks for {cpus:g} CPUs and {gpus:g} GPUs, the cluster has {_resources(have)}; "
+            "lower --cpus_per_run or --gpus_per_run"
         )
     # A process serves one run only (max_calls), and is replaced when it or its node is lost (max_retries).
     task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_calls=1, max_retries=RETRIES)(execute_logged)
@@ -117,3 +121,12 @@ def run_on_ray(
                 yield run, ray.get(reference)
             except ray.exceptions.RayError as error:
                 yield run, f"its worker was lost {RETRIES + 1} times: {type(error).__name__}"
+
+
+def usual_gpus(have: dict[str, float], device: Device) -> float:
+    """One GPU for a run where the cluster has any, as Ray hides all others from it; none for a run on the CPU."""
+    return float(have.get("GPU", 0) > 0 and device in ("auto", "cuda"))
+
+
+def _resources(have: dict[str, float]) -> str:
+    return f"{have.get('CPU', 0):g} and {have.get('GPU', 0):g}"

@@ -1,7 +1,8 @@
 """Training images varied in batches, on the device that holds them.
 
 A policy draws the parameters of every image of a batch, then applies them; both are batched tensor operations without
-a step that waits for the device. The policies:
+a step that waits for the device. On CUDA, where launching a hundred small kernels takes longer than they do, they are
+compiled (but for those of autoaugment.py, which share out a batch anew in every step). The policies:
 
     standard  shift by up to 4 pixels (pad and crop), flip, turn by up to 10 degrees, change brightness, contrast,
               saturation (each by up to 20 %) and hue (by up to a tenth of the circle), erase a rectangle of every
@@ -31,10 +32,12 @@ from torch import Tensor
 from tinybench.data import color, geometry
 from tinybench.data.autoaugment import METHODS, apply_operations
 from tinybench.errors import UsageError
+from tinybench.runtime.device import Compiled
 
 CPU_CHUNK = 32  # most images that a CPU thread works on at a time, so that they stay in its cache
 
 Color = tuple[float, float, float]
+Ranges = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
     return torch.tensor(values, device=device)
 
 
-def _between(uniform: Tensor, *ranges: tuple[float, float]) -> Tensor:
+def _between(uniform: Tensor, ranges: Ranges) -> Tensor:
     """Numbers from [0, 1), one column per range, moved to the ranges."""
     low = _constant(tuple(low for low, _ in ranges), uniform.device)
     width = _constant(tuple(high - low for low, high in ranges), uniform.device)
@@ -72,18 +75,12 @@ def _flip(centred: Tensor) -> Tensor:
     return torch.where(centred < 0, -1.0, 1.0)
 
 
-def _draw_basic(uniform: Tensor, size: int) -> Parameters:
-    values = _between(uniform, (-4, 5), (-4, 5), (-1, 1))
+def _basic(values: Tensor, size: int) -> Parameters:
     still = torch.zeros_like(values[:, 0])
     return Parameters(geometry.affine_matrix(still, still + 1, _flip(values[:, 2]), values[:, :2].floor()))
 
 
-def _draw_standard(uniform: Tensor, size: int) -> Parameters:
-    values = _between(
-        uniform, (-4, 5), (-4, 5), (-1, 1), (-10, 10),
-        (0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1),
-        (0.02, 0.33), (0, 1), (0, 1), (0, 1), (0, 1),
-    )  # fmt: skip
+def _standard(values: Tensor, size: int) -> Parameters:
     shift, flip, angle, jitter = values[:, :2].floor(), _flip(values[:, 2]), values[:, 3], values[:, 4:8]
     matrix = geometry.affine_matrix(angle, torch.ones_like(angle), flip, shift)
     return Parameters(matrix, jitter, _erasing_box(values[:, 8], values[:, 9], values[:, 10:12], size, values[:, 12]))
@@ -115,26 +112,33 @@ def _erasing_box(area: Tensor, ratio: Tensor, place: Tensor, size: int, chance: 
     return torch.stack((first, first + sides), 1)
 
 
-def _draw_cutout(uniform: Tensor, size: int) -> Parameters:
+def _cutout_ranges(size: int) -> Ranges:
     reach = size / 16
-    values = _between(
-        uniform, (-reach, reach), (-reach, reach), (-1, 1), (-15, 15), (0.9, 1.1), (-8, size - 8), (-8, size - 8)
-    )
+    return (-reach, reach), (-reach, reach), (-1, 1), (-15, 15), (0.9, 1.1), (-8, size - 8), (-8, size - 8)
+
+
+def _cutout(values: Tensor, size: int) -> Parameters:
     matrix = geometry.affine_matrix(values[:, 3], values[:, 4], _flip(values[:, 2]), values[:, :2])
     first = values[:, 5:7].floor()
     return Parameters(matrix, box=torch.stack((first, first + 16), 1))
 
 
-def _draw_none(uniform: Tensor, size: int) -> Parameters:
+def _none(values: Tensor, size: int) -> Parameters:
     return Parameters()
 
 
-# name -> (how many random numbers an image needs, what makes parameters of them)
-POLICIES: dict[str, tuple[int, Callable[[Tensor, int], Parameters]]] = {
-    "standard": (13, _draw_standard),
-    "basic": (3, _draw_basic),
-    "cutout": (7, _draw_cutout),
-    "none": (0, _draw_none),
+BASIC: Ranges = ((-4, 5), (-4, 5), (-1, 1))
+STANDARD: Ranges = (
+    *((-4, 5), (-4, 5), (-1, 1), (-10, 10)),
+    *((0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1)),
+    *((0.02, 0.33), (0, 1), (0, 1), (0, 1), (0, 1)),
+)
+# name -> (the ranges of an image's random numbers, what makes parameters of these), both for a side of the images
+POLICIES: dict[str, tuple[Callable[[int], Ranges], Callable[[Tensor, int], Parameters]]] = {
+    "standard": (lambda size: STANDARD, _standard),
+    "basic": (lambda size: BASIC, _basic),
+    "cutout": (_cutout_ranges, _cutout),
+    "none": (lambda size: (), _none),
 }
 
 
@@ -181,27 +185,49 @@ class Policy:
         Returns:
             float32 (len(rows), 3, image_size, image_size), normalised.
         """
-        return self.apply(images[rows], self.draw(len(images), generator)[rows])
+        values = self.values(len(images), generator)[rows]
+        if images.is_cuda:
+            return _vary_compiled(self, images[rows], values, *self.constants(images.device))
+        return self.apply(images[rows], self.parameters(values))
 
     def draw(self, batch: int, generator: torch.Generator) -> Parameters:
         """The parameters of a whole batch; several processes each draw all of them and take their slice."""
-        count, decode = POLICIES[self.name]
-        return decode(torch.rand(batch, count, generator=generator, device=generator.device), self.image_size)
+        return self.parameters(self.values(batch, generator))
+
+    def values(self, batch: int, generator: torch.Generator) -> Tensor:
+        ranges = POLICIES[self.name][0](self.image_size)
+        uniform = torch.rand(batch, len(ranges), generator=generator, device=generator.device)
+        return _between(uniform, ranges)
+
+    def parameters(self, values: Tensor) -> Parameters:
+        return POLICIES[self.name][1](values, self.image_size)
+
+    @functools.cache  # noqa: B019  policies are few, and live as long as the program
+    def constants(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """What pixels are multiplied by, and what is then taken off; both (3,), on the device."""
+        scale = tuple(1 / (color.WHITE * std) for std in self.std)
+        shift = tuple(mean / std for mean, std in zip(self.mean, self.std, strict=True))
+        return _constant(scale, device), _constant(shift, device)
 
     def apply(self, images: Tensor, parameters: Parameters) -> Tensor:
         """What `parameters` say, done to `images`; each image's result depends on nothing but its own parameters."""
         out = torch.empty(len(images), 3, self.image_size, self.image_size, device=images.device)
+        constants = self.constants(images.device)
+
+        def work(chunk: slice) -> None:
+            with torch.inference_mode():  # a thread does not inherit the mode in which its caller made `out`
+                self.apply_chunk(images[chunk], parameters[chunk], *constants, out[chunk])
+
         if images.device.type != "cpu":
-            self._apply_chunk(images, parameters, out)
+            work(slice(None))
             return out
         threads = torch.get_num_threads()
         chunk_size = max(1, min(CPU_CHUNK, math.ceil(len(images) / threads)))
         chunks = [slice(start, start + chunk_size) for start in range(0, len(images), chunk_size)]
-        _on_threads(lambda chunk: self._apply_chunk(images[chunk], parameters[chunk], out[chunk]), chunks, threads)
+        _on_threads(work, chunks, threads)
         return out
 
-    @torch.inference_mode()  # a thread does not inherit the mode in which its caller made `out`
-    def _apply_chunk(self, images: Tensor, parameters: Parameters, out: Tensor) -> None:
+    def apply_chunk(self, images: Tensor, parameters: Parameters, scale: Tensor, shift: Tensor, out: Tensor) -> None:
         pixels = geometry.resize(images, self.image_size)
         if parameters.matrix is not None:
             pixels = geometry.resample(pixels, parameters.matrix)
@@ -211,20 +237,27 @@ class Policy:
             color.contrast_(pixels, contrast)
             color.saturation_(pixels, saturation)
             pixels = color.hue(pixels, turn, out)
-        scale = _constant(tuple(1 / (color.WHITE * std) for std in self.std), out.device).view(3, 1, 1)
-        shift = _constant(tuple(mean / std for mean, std in zip(self.mean, self.std, strict=True)), out.device)
-        torch.mul(pixels, scale, out=out).sub_(shift.view(3, 1, 1))
+        torch.mul(pixels, scale.view(3, 1, 1), out=out).sub_(shift.view(3, 1, 1))
         if parameters.box is not None:
             geometry.erase_(out, parameters.box)
+
+
+def vary(policy: Policy, images: Tensor, values: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """All of a policy after the drawing, as one function of tensors for the compiler, which makes few kernels of it."""
+    out = torch.empty(len(images), 3, policy.image_size, policy.image_size, device=images.device)
+    policy.apply_chunk(images, policy.parameters(values), scale, shift, out)
+    return out
+
+
+_vary_compiled = Compiled(vary, "the augmentation")
 
 
 class AutoPolicy(Policy):
     """A policy of METHODS: shift and flip as `basic`, then operations that are drawn for each image."""
 
     def __call__(self, images: Tensor, generator: torch.Generator, rows: slice | Tensor = slice(None)) -> Tensor:
-        count, decode = POLICIES["basic"]
-        uniform = torch.rand(len(images), count, generator=generator, device=generator.device)
-        matrix = decode(uniform, self.image_size).matrix
+        uniform = torch.rand(len(images), len(BASIC), generator=generator, device=generator.device)
+        matrix = _basic(_between(uniform, BASIC), self.image_size).matrix
         assert matrix is not None
         pixels = geometry.resample(geometry.resize(images, self.image_size), matrix)
         pixels = apply_operations(pixels, METHODS[self.name], generator)

@@ -13,7 +13,7 @@ from tinybench.data.mix import draw_mix
 from tinybench.data.streaming import StreamedSet, WindowReader
 from tinybench.errors import UsageError
 from tinybench.recipe import Recipe
-from tinybench.runtime.device import memory_format
+from tinybench.runtime.device import memory_format, send
 from tinybench.runtime.seeds import Purpose, numpy_generator, torch_generator
 
 
@@ -145,10 +145,10 @@ class TrainBatches:
         policy = self.policies[image_size_in(recipe, epoch)]
         # Repeated one after the other, so that mixing never pairs an image with itself.
         indices = self.order(epoch)[step * self.distinct : (step + 1) * self.distinct].repeat(recipe.repeats)
-        labels = self.images.labels[indices][self.rows]
+        labels = self.images.labels[send(indices, self.device)][self.rows]
         generator = torch_generator(self.device, recipe.seed, Purpose.AUGMENT, epoch, step)
         if self._reader:
-            pixels = self._reader.pixels(epoch, step, indices).to(self.device)
+            pixels = send(self._reader.pixels(epoch, step, indices), self.device)
         else:
             pixels = self.images.pixels(indices)
         images = policy(pixels, generator, self.rows)
@@ -168,11 +168,11 @@ def eval_batches(
     images: ImageSet, batch_size: int, image_size: int, device: torch.device | str, channels_last: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Every image once, in order, normalised and unvaried: float32 (B, 3, image_size, image_size), int64 (B,)."""
-    layout = memory_format(channels_last)
+    device, layout = torch.device(device), memory_format(channels_last)
     for start in range(0, len(images), batch_size):
         rows = slice(start, start + batch_size)
         # Without a name, so that a batch is gone when the next one is made.
         yield (
-            normalize(images.pixels(rows).to(device), image_size, images.mean, images.std).to(memory_format=layout),
-            images.labels[rows].to(device),
+            normalize(send(images.pixels(rows), device), image_size, images.mean, images.std).to(memory_format=layout),
+            send(images.labels[rows], device),
         )

@@ -51,7 +51,10 @@ def hue(images: Tensor, turn: Tensor, out: Tensor) -> Tensor:
     rest = _per_image(1 - 6 * turn.abs())
     limit = torch.sub(largest, smallest, out=high).mul_(rest)
     for one, other, difference in zip((green, blue, red), (blue, red, green), out.split(1, dim=1), strict=True):
-        torch.sub(one, other, out=difference)
+        if torch.compiler.is_compiling():  # it refuses an `out` that is not contiguous
+            difference.copy_(one - other)
+        else:
+            torch.sub(one, other, out=difference)
     out.clamp_(-limit, limit)
     unturned = torch.add(middle.neg_(), images, alpha=2)
     return torch.addcmul(unturned, out, _per_image(-6 * turn) / rest, out=out).clamp_(smallest, largest)

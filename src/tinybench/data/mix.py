@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,9 +30,15 @@ class Mix:
         if self.kind == "mixup":
             return torch.lerp(images.flip(0), images, self.lam)
         top, bottom, left, right = self.box
-        mixed = images.clone()
-        mixed[:, :, top:bottom, left:right] = images[:, :, top:bottom, left:right].flip(0)
-        return mixed
+        before = _before(images.shape[-1], images.device)
+        inside = (before[top] ^ before[bottom])[:, None] & (before[left] ^ before[right])
+        return torch.where(inside, images.flip(0), images)
+
+
+@functools.cache
+def _before(size: int, device: torch.device) -> Tensor:
+    """bool (size + 1, size): row n is true in the first n places. Rows are views: no box has kernels of its own."""
+    return torch.ones(size + 1, size, dtype=torch.bool, device=device).tril(-1)
 
 
 def draw_mix(alpha: float, image_size: int, rng: np.random.Generator) -> Mix | None:

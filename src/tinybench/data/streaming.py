@@ -123,7 +123,7 @@ class WindowReader:
         return torch.cat([window[torch.randperm(len(window), generator=generator)] for window in windows])
 
     def pixels(self, epoch: int, step: int, indices: Tensor) -> Tensor:
-        """The images at `indices`, which are some of that step's: uint8 (n, 3, H, W) on the CPU.
+        """The images at `indices`, which are some of that step's: uint8 (n, 3, H, W) on the CPU, pinned for CUDA.
 
         Raises:
             UserError: the file cannot be read.
@@ -139,7 +139,9 @@ class WindowReader:
                 members = self.order(its_epoch)[place * self.window : (place + 1) * self.window]
                 self._windows[number] = self._thread.submit(self._read, members, self._buffers[number % 2])
         members, pixels = self._windows[current].result()
-        return pixels[torch.searchsorted(members, indices)]
+        shape, pinned = (len(indices), *pixels.shape[1:]), self.images.labels.is_cuda
+        chosen = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)  # kept by torch until it has been copied
+        return torch.index_select(pixels, 0, torch.searchsorted(members, indices), out=chosen)
 
     def _read(self, members: Tensor, buffer: Tensor) -> tuple[Tensor, Tensor]:
         """The members of a window in ascending order, and their images in the buffer."""

@@ -35,7 +35,8 @@ class DropPath(nn.Module):
 
 
 class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
-    """torch's, and where MPS refuses it (neither side divides the other), the same means by two matrix products.
+    """torch's; by two matrix products where MPS refuses it (neither side divides the other) or where a gradient that
+    can be repeated is asked for, of which CUDA has none. Maps of the right size are left alone.
 
     Args:
         output_size: side of the maps that come out.
@@ -45,9 +46,13 @@ class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
 
     def forward(self, x: Tensor) -> Tensor:
         side = self.output_size
-        if x.device.type != "mps" or all(max(length, side) % min(length, side) == 0 for length in x.shape[-2:]):
+        if x.shape[-2:] == (side, side):
+            return x
+        fits = all(max(length, side) % min(length, side) == 0 for length in x.shape[-2:])
+        repeatable = x.device.type != "cuda" or not torch.are_deterministic_algorithms_enabled()
+        if repeatable and (fits or x.device.type != "mps"):
             return super().forward(x)
-        with torch.autocast("mps", enabled=False):  # a third is not a third in bf16
+        with torch.autocast(x.device.type, enabled=False):  # a third is not a third in bf16
             return pool_by_products(x.float(), side).to(x.dtype)
 
 

@@ -3,10 +3,12 @@
 import contextlib
 import functools
 import gc
+import os
 import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,9 @@ def pick_device(name: str = "auto") -> torch.device:
     if not available.get(name, False):
         here = ", ".join(kind for kind, is_here in available.items() if is_here)
         raise UsageError(f"device {name} is not available here; available: {here}")
+    if name == "cuda":
+        # One arithmetic for all that is fp32: torch's own choice is TF32 in convolutions, but not in matrix products.
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     return torch.device(name)
 
 
@@ -85,10 +90,55 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 
+def determinism(device: torch.device, wanted: bool) -> contextlib.AbstractContextManager[None]:
+    """The context in which the device gives the same bits for the same inputs, if wanted; a CPU always does.
+
+    To be asked for before the first matrix product.
+
+    Raises:
+        UsageError: the device cannot; in the context, when it comes to an operation that cannot be repeated.
+    """
+    if not wanted or device.type == "cpu":
+        return contextlib.nullcontext()
+    if device.type != "cuda":
+        raise UsageError(f"deterministic needs device cuda or cpu; {device.type} promises nothing of the kind")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once
+    return _only_deterministic()
+
+
+@contextlib.contextmanager
+def _only_deterministic() -> Iterator[None]:
+    torch.use_deterministic_algorithms(True)  # of cuDNN too, whose benchmark, which picks by time, is off anyway
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # finds errors, slowly
+    try:
+        yield
+    except RuntimeError as error:
+        operation, found, _ = str(error).partition(" does not have a deterministic implementation")
+        if not found:
+            raise
+        raise UsageError(
+            f"deterministic: the network needs {operation}, which cannot be repeated bit by bit; "
+            "train without --deterministic, or with --device cpu"
+        ) from error
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
     """The context in which a network computes in `precision`; weights stay fp32."""
     dtype = PRECISIONS[precision]
     return torch.autocast(device.type, dtype=dtype) if dtype else contextlib.nullcontext()
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device computes in bf16 itself; others pretend to, and take many times as long as in fp32."""
+    match device.type:
+        case "cpu":
+            return torch.cpu._is_avx512_bf16_supported()
+        case "cuda":
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+        case _:
+            return True
 
 
 def memory_format(channels_last: bool) -> torch.memory_format:
@@ -135,12 +185,18 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
     return {
         "device": device.type,
         "device_name": name,
+        "fp32_products": "tf32" if _has_tf32(device) else "fp32",
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "platform": platform.platform(),
         "peak_memory_is": PEAK_IS[device.type],
     }
+
+
+def _has_tf32(device: torch.device) -> bool:
+    """Whether products and convolutions in fp32 round their inputs to TF32's 11 bits, as NVIDIA's have since Ampere."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 @functools.cache
@@ -154,6 +210,38 @@ def _processor_name() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on the device; from the host to CUDA it travels from pinned memory, so that nobody waits for it."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class Compiled:
+    """A function as torch.compile makes it, for inputs of few shapes; where that does not work, as it is.
+
+    Attributes:
+        function: as it is.
+        name: what to call it in the line that says that it could not be compiled.
+    """
+
+    def __init__(self, function: Callable[..., torch.Tensor], name: str) -> None:
+        self.function, self.name = function, name
+        self.call: Callable[..., torch.Tensor] | None = None
+
+    def __call__(self, *args: Any) -> torch.Tensor:
+        if self.call is None:  # not before: the compiler takes a second to import
+            self.call = torch.compile(self.function, dynamic=False)
+        try:
+            return self.call(*args)
+        except Exception as error:  # no compiler, or a version of it that does not understand the function
+            if self.call is self.function:
+                raise
+            print(f"torch.compile does not work here ({type(error).__name__}); {self.name} runs without", flush=True)
+            self.call = self.function
+            return self.call(*args)
 
 
 class LaggedReader:

@@ -7,6 +7,7 @@ stop) is exchanged here. One process alone has no process group, and nothing her
 import contextlib
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from signal import Signals
 from typing import TypeVar
@@ -20,6 +21,7 @@ from tinybench.errors import UsageError, UserError
 from tinybench.runtime.device import pick_device
 
 Value = TypeVar("Value")
+AGREE_SECONDS = 1.0  # from one exchange of several processes to the next
 
 
 def world_size() -> int:
@@ -118,13 +120,36 @@ def gather_rows(rows: Tensor, count: int) -> Tensor:
     return gathered
 
 
-def agree(received: Signals | None, due: bool) -> tuple[Signals | None, bool]:
-    """The signal that any process received, and whether a checkpoint is due in any; the same in all processes.
+class Agreement:
+    """What any process has been asked to do, known in all of them in the same step; to be called in every step.
 
-    They stop in the same step only if they ask in every step. It is two integers between hosts: no device waits.
+    They exchange two integers between hosts about once a second: no device waits for it, but hosts that waited for each
+    other in every short step would take longer than the step. All count the steps from one exchange to the next alike,
+    by the longest time that any of them took for the last ones.
     """
-    number, is_due = _largest(received or 0, due)
-    return Signals(number) if number else None, bool(is_due)
+
+    def __init__(self) -> None:
+        self.steps = 1  # from one exchange to the next
+        self._left, self._asked = self.steps, time.monotonic()
+
+    def __call__(self, received: Signals | None, due: bool, *, now: bool = False) -> tuple[Signals | None, bool]:
+        """The signal that any process received, and whether a checkpoint is due in any; in between, none and not.
+
+        Args:
+            now: exchange it at once, in all processes.
+        """
+        if world_size() == 1:
+            return received, due
+        self._left -= 1
+        if self._left and not now:
+            return None, False
+        seconds = time.monotonic() - self._asked
+        number, is_due, milliseconds = _largest(received or 0, due, round(1000 * seconds))
+        # At most twice as many: a GPU's first steps are only queued, and seem to take no time.
+        fitting = int((self.steps - self._left) * 1000 * AGREE_SECONDS / max(milliseconds, 1))
+        self.steps = self._left = max(1, min(2 * self.steps, fitting))
+        self._asked = time.monotonic()
+        return Signals(number) if number else None, bool(is_due)
 
 
 def wait_for_all() -> None:

@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Ema:
@@ -11,22 +11,28 @@ class Ema:
 
     In step t the decay is at most (1 + t) / (10 + t): the average spans the last tenth of what has been, so that the
     random start is soon forgotten, and a short run can have the decay of a long one. The statistics of the BatchNorms
-    are averaged likewise; integer buffers (their counters) are copied.
+    are averaged likewise; integer buffers (their counters) are copied. The tensors of both networks stay the same ones:
+    what is loaded into them is copied.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        # Found once: to walk through a network's modules in every step would take longer than the averaging.
+        pairs = [*zip(_tensors(self.model), _tensors(model), strict=True)]
+        self._floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counters = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
+    def update(self, step: int) -> None:
         """Follow the step of that number, counted from 0 over the whole run."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        # state_dict() of the same module class gives the same order, as references, not copies.
-        averages, weights = self.model.state_dict().values(), model.state_dict().values()
-        pairs = list(zip(averages, weights, strict=True))
-        floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        torch._foreach_lerp_([a for a, _ in floats], [w for _, w in floats], 1 - decay)
-        for average, weight in pairs:
-            if not average.is_floating_point():
-                average.copy_(weight)
+        averages, weights = zip(*self._floats, strict=True)
+        torch._foreach_lerp_(averages, weights, 1 - decay)
+        if self._counters:
+            copies, counters = zip(*self._counters, strict=True)
+            torch._foreach_copy_(copies, counters)
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]

@@ -32,7 +32,9 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     momentum = recipe.momentum
     match recipe.optimizer:
         case "sgd":
-            return torch.optim.SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=recipe.nesterov, fused=True)
+            return _with_momentum(
+                torch.optim.SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=recipe.nesterov, fused=True)
+            )
         case "adam":
             return torch.optim.Adam(groups, lr=recipe.lr, betas=(momentum, 0.999), fused=True)
         case "adamw":
@@ -46,6 +48,23 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
                 raise UsageError(f"optimizer muon has nothing to work on: model {recipe.model} has no hidden layers")
             groups = _split(groups, hidden)
             return Muon(groups, lr=recipe.lr, momentum=momentum, nesterov=recipe.nesterov)
+
+
+def _with_momentum(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """The SGD with momenta of 0, which its first step makes the gradient, instead of none.
+
+    Torch's fused one makes them of uncleared memory in the first step, and where GradScaler skips that step, goes on
+    with what was in there.
+    """
+
+    def fill(optimizer: torch.optim.Optimizer) -> None:
+        for group in optimizer.param_groups:
+            for parameter in group["params"] if group["momentum"] else ():
+                optimizer.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
+
+    fill(optimizer)
+    optimizer.register_load_state_dict_post_hook(fill)  # checkpoints of older versions hold none before the first step
+    return optimizer
 
 
 def hidden_weights(model: nn.Module) -> list[Tensor]:

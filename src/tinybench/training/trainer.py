@@ -22,6 +22,7 @@ from tinybench.runtime import distributed
 from tinybench.runtime.device import (
     LaggedReader,
     autocast,
+    determinism,
     pick_device,
     synchronize,
 )
@@ -60,6 +61,7 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
         Stopped: SIGINT or SIGTERM came; the run can be resumed.
     """
     device = pick_device(options.device)
+    repeatable = determinism(device, recipe.deterministic)
     recipe = anchored(recipe)
     check_folder(options, resume, overwrite)
     checkpoint = read_checkpoint(resume) if resume else None
@@ -79,7 +81,7 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
     if checkpoint:
         state.restore(checkpoint)
     distributed.require_same((len(state.history), state.step))
-    with own_folder(options) if distributed.is_main() else nullcontext(), StopSignals() as stop:
+    with own_folder(options) if distributed.is_main() else nullcontext(), StopSignals() as stop, repeatable:
         train_images, val_images = train_images.to(device), val_images.to(device)
         files = RunFiles(options, recipe, train_images, state)
         files.begin(resume, checkpoint, overwrite)
@@ -106,7 +108,7 @@ def run_epochs(
     history = state.history
     done = (len(history) * steps + state.step) * batch_size
     progress = Progress(recipe.epochs * steps * batch_size, done, shown=is_main)
-    saved_at = time.monotonic()
+    saved_at, agree = time.monotonic(), distributed.Agreement()
 
     with progress.bar, open_tensorboard(options, history) as log_epoch:
         for epoch in range(len(history), recipe.epochs):
@@ -119,7 +121,7 @@ def run_epochs(
                 dropout_seed = derive_seed(recipe.seed, Purpose.DROPOUT, epoch, step, *distributed.own_keys())
                 train_step(recipe, state, batch, lr, dropout_seed)
                 if state.ema:
-                    state.ema.update(state.model, epoch * steps + step)
+                    state.ema.update(epoch * steps + step)
                 state.step = step + 1
 
                 progress.update(batch_size)
@@ -133,7 +135,7 @@ def run_epochs(
                             f"loss {loss:.3f}, accuracy {100 * correct:.1f} %",
                         )
                 due = time.monotonic() - saved_at > 60 * options.checkpoint_minutes
-                received, due = distributed.agree(stop.received, due)
+                received, due = agree(stop.received, due)
                 if received or due:
                     state.seconds = time.perf_counter() - started
                     distributed.average_(state.sums)
@@ -165,7 +167,7 @@ def run_epochs(
             saved_at = time.monotonic()
             progress.bar.write(epoch_line(epoch + 1, recipe, values, is_best=history.best_epoch == epoch + 1))
             sys.stdout.flush()  # a log file shows the line now, not when the buffer is full
-            received, _ = distributed.agree(stop.received, False)
+            received, _ = agree(stop.received, False, now=True)
             if received and epoch + 1 < recipe.epochs:
                 raise _stopped(received, options, f"epoch {epoch + 1}")
 
