@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar, get_origin
 
 import tyro
 
-from tinybench.errors import UserError
+from tinybench.errors import Notice, UserError
 
 Arguments = TypeVar("Arguments")
 
@@ -74,6 +74,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     debug = "--debug" in sys.argv
     if not debug:
         warnings.filterwarnings("ignore")
+    warnings.simplefilter("once", Notice)
+    warnings.showwarning = _show_warning
     try:
         with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(sys.stdout if PRINTS else nowhere):
             status = main() or 0
@@ -100,6 +102,11 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     if status and not REPORTS:
         time.sleep(SILENT_SECONDS)
     sys.exit(status)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
+    """Notices are for the user, in one line; other warnings, which --debug shows, are for whoever mends the program."""
+    _report(f"note: {message}" if category is Notice else f"{category.__name__}: {message}")
 
 
 def _report(line: str) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 
 from tinybench.analysis.classes import ClassResults, classes_of, mistakes_of
 from tinybench.analysis.figures.images import class_examples, mistaken_examples
-from tinybench.analysis.plotting import save_figure
 from tinybench.data.imageset import ImageSet
 from tinybench.evaluation.testing import load_test_images, result_path
+from tinybench.runtime.pictures import save_figure
 from tinybench.training.checkpoint import read_checkpoint
 
 SHOWN = 8  # classes at either end, and pairs
@@ -57,10 +57,13 @@ def draw_errors(results: dict[str, Any], images: ImageSet, answers: np.ndarray, 
     classes = classes_of(results)
     order = _hardest_first(classes)
     ends = [*order[:SHOWN], *order[max(SHOWN, len(order) - SHOWN) :]]  # once each where there are few
-    save_figure(class_examples(images, answers, ends, classes.accuracy), folder / "class_examples.png")
+    pictures = {"class_examples.png": class_examples(images, answers, ends, classes.accuracy)}
     pairs = [(row.true_label, row.answer_label) for row in mistakes_of(classes).head(SHOWN).itertuples()]
     if pairs:
-        save_figure(mistaken_examples(images, answers, pairs), folder / "mistaken_examples.png")
+        pictures["mistaken_examples.png"] = mistaken_examples(images, answers, pairs)
+    for name, figure in pictures.items():
+        save_figure(figure, folder / name)
+        print(folder / name)
 
 
 def _hardest_first(classes: ClassResults) -> list[int]:

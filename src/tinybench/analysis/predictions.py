@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import log_softmax, logsumexp
 
-from tinybench.errors import UserError
+from tinybench.errors import UserError, command
+from tinybench.recipe import check_run_name
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,15 @@ def read_predictions(results_dir: Path, run: str) -> Predictions:
     """predictions.npz of a run: what its best epoch answered to the test images.
 
     Raises:
+        UsageError: the run's name leads out of `results_dir`.
         UserError: the file is missing or damaged, or holds NaN.
     """
+    check_run_name(run, "run")
     path = results_dir / run / "predictions.npz"
-    again = f"test that run again: python src/test.py --model {run}"
+    test = command("src/test.py", "--model", run)
+    again = f"test that run again: {test}"
     if not path.exists():
-        raise UserError(f"{path} does not exist; test that run first: python src/test.py --model {run}")
+        raise UserError(f"{path} does not exist; test that run first: {test}")
     try:
         with np.load(path) as file:
             logits, labels = file["logits"].astype(np.float32), file["labels"].astype(np.int64)

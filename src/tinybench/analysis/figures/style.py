@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tinybench.analysis.colors import MODEL_COLORS, model_color
-from tinybench.analysis.groups import Group, group_runs
-from tinybench.analysis.results import RunResults
+from tinybench.analysis.groups import Group, averaged, group_runs
+from tinybench.analysis.results import RunResults, data_title
 from tinybench.analysis.words import span
 
 Line = str | tuple[int, tuple[int, ...]]
@@ -103,8 +103,13 @@ def note(figure: Figure, *sentences: str) -> None:
 
 def task_title(group: Group) -> str:
     """What the runs learned, as a title."""
-    data = group.runs[0].history["dataset"]
-    return f"{data['name']}, {data['classes']} classes"
+    return data_title(group.runs[0].history)
+
+
+def weights_note(groups: Sequence[Group]) -> str:
+    """For small print: the recipes whose best epochs, which were tested, are of averaged weights."""
+    found = [f"{group.label} ({which})" for group in groups if (which := averaged(group.runs)) != "plain"]
+    return f"best epochs of averaged weights:\n{'; '.join(found)}" if found else ""
 
 
 def heat_map(axes: Axes, values: np.ndarray, *, bar: str, annotate: str = "", **options: Any) -> None:

@@ -30,6 +30,7 @@ const COLUMNS = {
   test_acc_mean: { title: "Top-1", unit: "%", best: "high", format: fixed(2), views: "accuracy cost", about: "Test images whose class the network puts first; the mean over seeds, below it the 95 % interval where there are two seeds or more." },
   test_top5_acc_mean: { title: "Top-5", unit: "%", best: "high", format: fixed(2), views: "accuracy", about: "Test images whose class is among the network's first five." },
   val_acc: { title: "Validation", unit: "top-1, %", best: "high", format: fixed(2), views: "accuracy", about: "Top-1 on the held-out training images at the best epoch. The epoch was chosen on it, so it flatters a little." },
+  best_weights: { title: "Weights", text: true, views: "accuracy", about: "Whether the best epochs' weights, which were tested, are those that training left or their moving average; of some seeds perhaps one, of some the other." },
   nll_mean: { title: "NLL", unit: "nats", best: "low", format: fixed(3), views: "accuracy", about: "Mean negative log-likelihood of the right class; it punishes confident mistakes." },
   ece_mean: { title: "ECE", unit: "", best: "low", format: fixed(3), views: "accuracy", about: "Expected calibration error: how far confidence and accuracy lie apart; 0 is perfect." },
   seeds: { title: "Seeds", unit: "", best: "high", format: fixed(0), views: "accuracy cost", about: "Trainings from different random numbers that the means are taken over." },
@@ -92,7 +93,7 @@ function drawHead() {
     group.image_size && `${group.image_size} × ${group.image_size} pixels`,
     group.epochs.length && `${[...new Set([group.epochs[0], group.epochs.at(-1)])].join(" to ")} epochs`,
     group.fingerprint && `data ${group.fingerprint}`,
-    data.plan && `plan ${data.plan}`,
+    group.plan && `plan ${group.plan}`,
   ].filter(Boolean).join(" · ");
 
   const tested = rows.filter((row) => number(row, "test_acc_mean") !== null);
@@ -221,11 +222,13 @@ function drawNotices() {
   $("glossary").replaceChildren(...Object.values(COLUMNS).flatMap(({ title, unit, about }) => [h("dt", {}, unit ? `${title}, ${unit}` : title), h("dd", {}, about)]));
 }
 
-/** The rows of this protocol in the order shown, with the columns of model_comparison.csv and its very cells. */
+/** The rows of this protocol in the order shown, with the columns of model_comparison.csv and its very cells; text that a
+ *  spreadsheet would take for a formula is quoted. */
 function csvText() {
+  const harmless = (text) => (/^[=+\-@\t\r]/.test(text) && !Number.isFinite(Number(text)) ? `'${text}` : text);
   const quote = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const { columns } = state.group;
-  const lines = [columns, ...sortedRows().map((row) => columns.map((key) => row.cells[key] ?? ""))];
+  const lines = [columns, ...sortedRows().map((row) => columns.map((key) => harmless(row.cells[key] ?? "")))];
   return lines.map((line) => line.map(quote).join(",") + "\n").join("");
 }
 
@@ -561,7 +564,7 @@ function showGroup(index) {
 }
 
 function groupTitle(group) {
-  const parts = [group.dataset, group.class_count && `${group.class_count} classes`, group.train_images && `${group.train_images.toLocaleString("en")} training images`, group.image_size && `${group.image_size} px`];
+  const parts = [group.plan ? `plan ${group.plan}` : "no plan", group.dataset, group.class_count && `${group.class_count} classes`, group.train_images && `${group.train_images.toLocaleString("en")} training images`, group.image_size && `${group.image_size} px`];
   const runs = group.rows.reduce((sum, row) => sum + row.runs.length, 0);
   return `${parts.filter(Boolean).join(" · ")} · ${runs ? `${runs} ${runs === 1 ? "run" : "runs"}` : "table only"}`;
 }
