@@ -44,10 +44,12 @@ def run_classes(run: RunResults) -> ClassResults:
     Raises:
         UserError: its test results are damaged.
     """
+    path = run.folder / "test_results.json"
+    if "confusion_matrix" not in run.tests["best"]:
+        raise UserError(f"{path} states no answers by class")
     try:
         return classes_of(run.tests["best"])
     except (KeyError, TypeError, ValueError) as error:
-        path = run.folder / "test_results.json"
         raise UserError(f"{path} has no valid confusion matrix; test that run again with python src/test.py") from error
 
 

@@ -25,8 +25,8 @@ CURVES = ("train_loss", "train_acc", "val_loss", "val_acc", "lr")
 # What else ours hold; histories of plain training scripts may not, which is then said in these words.
 ABOUT = {
     "config": "no recipe",
-    "dataset": "no data set, so it is compared with runs that state none either",
-    "best_epoch": "no best epoch, so that of the highest validation accuracy is taken",
+    "dataset": "no data set (it is compared with runs that state none either)",
+    "best_epoch": "no best epoch (that of the highest validation accuracy is taken)",
 }
 UNSTATED = "data set not stated"
 # Names that plain training scripts use for the same thing.
@@ -79,7 +79,7 @@ class HistoryFile(TypedDict, total=False):
     environment: dict[str, Any]
     dataset: Dataset
     best_epoch: int
-    parameters: int
+    parameters: float
     total_training_time_seconds: float
     peak_memory_mb: float
 
@@ -205,10 +205,17 @@ def _read_numbers(path: Path, kind: Any, needed: str) -> dict[str, Any]:
     if not path.exists():
         return {}
     content = read_json(path)
-    validated(kind, content, f"{path} is damaged: it")
+    _check_types(path, kind, content)
     if needed not in content:
         raise UserError(f"{path} is damaged: it holds no {needed}")
     return content
+
+
+def _check_types(path: Path, kind: Any, content: Any) -> None:
+    try:
+        validated(kind, content, path.stem)
+    except UserError as error:
+        raise UserError(f"{path} is damaged: {error}") from error
 
 
 def read_history(results_dir: Path, run: str) -> dict[str, Any]:
@@ -228,7 +235,7 @@ def read_history(results_dir: Path, run: str) -> dict[str, Any]:
     if missing := [name for name in CURVES if name not in content]:
         raise UserError(f"{path} is damaged: it lacks {', '.join(missing)}; train that run again")
     history: dict[str, Any] = {OTHER_NAMES.get(str(name), str(name)): value for name, value in content.items()}
-    validated(HistoryFile, history, f"{path} is damaged: it")
+    _check_types(path, HistoryFile, history)
     epochs = len(history["train_loss"])
     lists = [*CURVES, *(name for name in ("ema_val_loss", "ema_val_acc") if name in history)]
     best_epoch = history.setdefault("best_epoch", _best_epoch(history["val_acc"]))

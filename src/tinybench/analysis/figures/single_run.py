@@ -39,9 +39,8 @@ def _curves(name: str, history: dict[str, Any], what: str, label: str) -> Figure
     averaged = best_is_averaged(history)
     value = table[f"{'ema_' if averaged else ''}val_{what}"][best]
     star = {"marker": "*", "markersize": 16, "color": "black", "linestyle": "none"}
-    curves.plot(
-        best, value, label=f"best epoch: {best} ({value:.2f}{', averaged weights' if averaged else ''})", **star
-    )
+    kind = ", averaged weights" if averaged else ""
+    curves.plot(best, value, label=f"best epoch: {best} ({value:.2f}{kind})", **star)
     curves.axvline(best, color="black", linewidth=0.8, linestyle=":")
     curves.set_ylabel(label)
     learned = " on ".join(filter(None, (config.get("model"), data_title(history))))

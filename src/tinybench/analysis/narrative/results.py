@@ -185,8 +185,8 @@ def published(runs: Sequence[RunResults], table: pd.DataFrame) -> list[str]:
     groups, table = tested(runs), with_kinds(table)
     if not (here := same_task(runs)):
         return [
-            "The published accuracies are of all 200 classes of Tiny ImageNet, which do not compare with what these runs "
-            f"learned: {data_title(groups[0].runs[0].history)}."
+            "The published accuracies are of all 200 classes of Tiny ImageNet. These runs learned "
+            f"{data_title(groups[0].runs[0].history)}, so the two do not compare."
         ]
     best = table[table["kind"] == HONEST].groupby("network")["top1"].max()
     sentences = ["Against the best published without pretraining and without choosing the epoch on the test images:"]
