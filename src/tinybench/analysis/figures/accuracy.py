@@ -13,6 +13,7 @@ from tinybench.analysis.groups import Group, tested
 from tinybench.analysis.published import CHOSEN_ON_TEST, HONEST, PRETRAINED, same_task, with_kinds
 from tinybench.analysis.results import RunResults
 from tinybench.analysis.statistics import mean_interval
+from tinybench.analysis.words import listed
 
 PUBLISHED_MARKERS = {HONEST: "o", CHOSEN_ON_TEST: "X", PRETRAINED: "*"}
 
@@ -64,7 +65,7 @@ def accuracy_bars(runs: Sequence[RunResults]) -> Figure:
         note(
             figure,
             f"mean over {seed_count(groups)}; black lines: 95 % interval of the mean over seeds",
-            f"one seed allows no interval: {'; '.join(single)}" if single else "",
+            f"one seed allows no interval: {listed(single)}" if single else "",
             weights_note(groups),
         )
     return figure

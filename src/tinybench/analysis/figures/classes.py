@@ -12,6 +12,7 @@ from tinybench.analysis.figures.style import heat_map, new_figure, note, seed_co
 from tinybench.analysis.groups import most_accurate, tested
 from tinybench.analysis.results import RunResults
 from tinybench.analysis.similarity import class_order, row_correlation, wordnet_similarity
+from tinybench.analysis.words import listed
 from tinybench.errors import UserError
 
 MOST_NAMES = 40  # more would not be legible
@@ -30,7 +31,7 @@ def confusion_matrix(runs: Sequence[RunResults], label: str = "") -> Figure:
     """
     groups = {group.label: group for group in tested(runs)}
     if label and label not in groups:
-        raise UserError(f"{label} has not been tested; there are: {', '.join(groups)}")
+        raise UserError(f"{label} has not been tested; there are: {listed(groups)}")
     group = groups[label] if label else most_accurate(list(groups.values()))
     results = class_results(group)
     confusion = results.confusion

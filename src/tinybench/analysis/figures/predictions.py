@@ -13,6 +13,7 @@ from tinybench.analysis.predictions import reliability_table, scores
 from tinybench.analysis.results import RunResults
 from tinybench.analysis.significance import critical_difference_groups, pairwise_comparisons
 from tinybench.analysis.statistics import bootstrap_interval
+from tinybench.analysis.words import listed
 from tinybench.errors import UserError
 
 FEW_ANSWERS = 10
@@ -121,7 +122,7 @@ def critical_differences(runs: Sequence[RunResults]) -> Figure:
         figure,
         "coloured lines: 95 % interval over test images and seeds",
         "black lines: no two of these differ with p < 0.05 (Holm)" if bars else "all differ with p < 0.05 (Holm)",
-        f"one seed, so that nothing is said of others: {'; '.join(single)}" if single else "",
+        f"one seed, so that nothing is said of others: {listed(single)}" if single else "",
         weights_note(tested(runs)),
     )
     return figure

@@ -18,7 +18,7 @@ from tinybench.runtime.files import check_output, write_text
 
 HERE = Path(__file__).parent
 SCRIPTS = ("charts.js", "report.js")
-MARK = b'<meta name="generator" content="tinybench report">'  # stands in page.html
+MARK = b"<title>tinybench report</title>"  # of page.html, by which an earlier report is known
 
 
 def build_report(results_dir: Path, output: Path, plan: str = "", *, force: bool = False) -> dict[str, Any]:

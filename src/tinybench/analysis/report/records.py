@@ -43,6 +43,7 @@ def board_record(board: Board) -> dict[str, Any]:
         rows.append(
             {
                 "label": row.label,
+                "brief": row.label.removeprefix(f"{board.plan}/"),  # where there is little room
                 "model": row.model,
                 "color": color,
                 "style": styles[color] + (row.model not in MODEL_COLORS),

@@ -30,11 +30,11 @@ const COLUMNS = {
   test_acc_mean: { title: "Top-1", unit: "%", best: "high", format: fixed(2), views: "accuracy cost", about: "Test images whose class the network puts first; the mean over seeds, below it the 95 % interval where there are two seeds or more." },
   test_top5_acc_mean: { title: "Top-5", unit: "%", best: "high", format: fixed(2), views: "accuracy", about: "Test images whose class is among the network's first five." },
   val_acc: { title: "Validation", unit: "top-1, %", best: "high", format: fixed(2), views: "accuracy", about: "Top-1 on the held-out training images at the best epoch. The epoch was chosen on it, so it flatters a little." },
-  best_weights: { title: "Weights", text: true, views: "accuracy", about: "Whether the best epochs' weights, which were tested, are those that training left or their moving average; of some seeds perhaps one, of some the other." },
   nll_mean: { title: "NLL", unit: "nats", best: "low", format: fixed(3), views: "accuracy", about: "Mean negative log-likelihood of the right class; it punishes confident mistakes." },
   ece_mean: { title: "ECE", unit: "", best: "low", format: fixed(3), views: "accuracy", about: "Expected calibration error: how far confidence and accuracy lie apart; 0 is perfect." },
   seeds: { title: "Seeds", unit: "", best: "high", format: fixed(0), views: "accuracy cost", about: "Trainings from different random numbers that the means are taken over." },
   epochs: { title: "Epochs", unit: "", best: "low", format: fixed(0), views: "accuracy cost", about: "Passes over the training images." },
+  best_weights: { title: "Weights", text: true, views: "accuracy", about: "Whether the best epochs' weights, which were tested, are those that training left or their moving average; of some seeds perhaps one, of some the other." },
   parameters: { title: "Parameters", unit: "", best: "low", format: large, views: "cost", about: "Trained numbers in the network." },
   flops: { title: "FLOPs", unit: "an image", best: "low", format: large, views: "cost", about: "Floating-point operations for one image, forward." },
   training_seconds_mean: { title: "Training", unit: "time", best: "low", format: duration, views: "cost", about: "Wall-clock time of the whole training, validation included." },
@@ -117,7 +117,7 @@ function drawChips() {
       state.selected.has(row) ? state.selected.delete(row) : state.selected.add(row);
       drawSelection();
     },
-  }, swatch(row), row.label)));
+  }, swatch(row), row.brief)));
 }
 
 function drawSelection() {
@@ -180,8 +180,14 @@ function drawSorted() {
   const keys = columnsInView();
   const interval = state.view === "accuracy" && intervalScale();
   $("board").tBodies[0].replaceChildren(...sortedRows().map((row, i) => h("tr", {},
-    h("th", { scope: "row" }, h("span", { class: "rank" }, i + 1), swatch(row), " ", row.label),
+    h("th", { scope: "row" }, h("span", { class: "rank" }, i + 1), swatch(row), " ", twoLines(row.label)),
     keys.flatMap((key) => [cell(row, key), interval && key === "test_acc_mean" && h("td", {}, interval.draw(row))]))));
+}
+
+/** A row's name, and below it its network. */
+function twoLines(label) {
+  const [name, ...network] = label.split(", ");
+  return [name, network.length > 0 && h("small", {}, network.join(", "))];
 }
 
 function cell(row, key) {

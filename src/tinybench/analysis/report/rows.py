@@ -8,7 +8,7 @@ import pandas as pd
 
 from tinybench.analysis.colors import NETWORK_TITLES
 from tinybench.analysis.comparison import harmless, recipe_row
-from tinybench.analysis.groups import Task, by_task, distinct, group_runs, recipe_label
+from tinybench.analysis.groups import Task, averaged, by_task, distinct, group_runs, recipe_label
 from tinybench.analysis.results import RunResults
 
 
@@ -55,6 +55,7 @@ def make_boards(runs: Sequence[RunResults], lines: Sequence[dict[str, str]]) -> 
     # Where a recipe has runs of two tasks, the line is of the one with more.
     for task, group in sorted(groups, key=lambda item: -len(item[1].runs)):
         cells = left.pop(_line_of(group.runs[0]), None) or _cells(group.runs)
+        cells.setdefault("best_weights", averaged(group.runs))  # which a table of an earlier version lacks
         rows[group.plan, task].append(Row(group.label, group.model, cells, group.runs))
     orphans = defaultdict(list)
     for (plan, recipe), line in left.items():
