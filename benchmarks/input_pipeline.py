@@ -24,7 +24,7 @@ from tinybench.data.augment import POLICIES, build_policy
 from tinybench.data.datasets import load
 from tinybench.recipe import Device
 from tinybench.runtime.device import describe_environment, pick_device, synchronize
-from tinybench.runtime.files import write_json
+from tinybench.runtime.files import check_output, has_keys, write_json
 
 
 @dataclass
@@ -46,6 +46,8 @@ class Arguments:
     """Where ours runs and where all batches end up."""
     output: Path | None = None
     """Write the table as JSON too."""
+    force: bool = False
+    """Replace the output even if it is a file of something else."""
     debug: bool = False
 
 
@@ -94,6 +96,7 @@ def measure(policy: str, images: Tensor, arguments: Arguments, device: torch.dev
 
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
+    check_output(arguments.output, arguments.force, has_keys("environment", "policies"))
     device = pick_device(arguments.device)
     if arguments.dataset == "random":
         shape = (arguments.images, 3, 64, 64)

@@ -26,7 +26,7 @@ from tinybench.models import get_model_info
 from tinybench.recipe import Device, get_recipe
 from tinybench.runtime.device import describe_environment, pick_device
 from tinybench.runtime.distributed import process_group, world_size
-from tinybench.runtime.files import write_json
+from tinybench.runtime.files import check_output, has_keys, write_json
 
 
 @dataclass
@@ -45,6 +45,8 @@ class Arguments:
     device: Device = "auto"
     output: Path | None = None
     """Write the table as JSON too."""
+    force: bool = False
+    """Replace the output even if it is a file of something else."""
     debug: bool = False
 
 
@@ -74,6 +76,7 @@ def measure(processes: int, threads: int) -> float:
 
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
+    check_output(arguments.output, arguments.force, has_keys("environment", "processes"))
     if "RANK" in os.environ:  # started by `measure`
         print(measure_here(arguments))
         return

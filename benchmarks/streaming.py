@@ -26,7 +26,7 @@ from tinybench.data.split import train_val_split
 from tinybench.data.streaming import StreamedSet
 from tinybench.recipe import Device, Recipe
 from tinybench.runtime.device import describe_environment, pick_device, synchronize
-from tinybench.runtime.files import write_json
+from tinybench.runtime.files import check_output, has_keys, write_json
 
 CLASSES = 200
 SHAPE = (3, 64, 64)
@@ -50,6 +50,8 @@ class Arguments:
     device: Device = "auto"
     output: Path | None = None
     """Write the table as JSON too."""
+    force: bool = False
+    """Replace the output even if it is a file of something else."""
     debug: bool = False
 
 
@@ -110,6 +112,7 @@ def compare(count: int, arguments: Arguments) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
+    check_output(arguments.output, arguments.force, has_keys("environment", "counts"))
     rows = []
     both = f"{'memory':>10}{'streamed':>10}"
     print(f"{'':>10}{'images/s':>20}{'':>8}{'private MiB':>20}{'resident MiB':>20}")

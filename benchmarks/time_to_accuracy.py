@@ -23,7 +23,7 @@ from tinybench import cli
 from tinybench.errors import UsageError
 from tinybench.recipe import Device, Recipe, RunOptions, get_recipe
 from tinybench.runtime.device import describe_environment, pick_device
-from tinybench.runtime.files import write_json
+from tinybench.runtime.files import check_output, has_keys, write_json
 from tinybench.runtime.signals import StopSignals
 from tinybench.training.history import History
 from tinybench.training.numerics import choose_numerics
@@ -52,6 +52,8 @@ class Arguments:
     device: Device = "auto"
     output: Path | None = None
     """Write all curves as JSON, after every run."""
+    force: bool = False
+    """Replace the output even if it is a file of something else."""
     debug: bool = False
 
 
@@ -102,6 +104,7 @@ def seconds_to(target: float, run: dict[str, Any]) -> float:
 
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
+    check_output(arguments.output, arguments.force, has_keys("environment", "recipes"))
     names = arguments.recipes
     epochs = arguments.epochs or (0,) * len(names)
     seeds = arguments.seeds * len(names) if len(arguments.seeds) == 1 else arguments.seeds

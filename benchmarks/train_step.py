@@ -33,7 +33,7 @@ from tinybench.models import MODELS, list_models
 from tinybench.recipe import Device, Recipe, RunOptions, get_recipe
 from tinybench.runtime import distributed
 from tinybench.runtime.device import describe_environment, pick_device
-from tinybench.runtime.files import write_json
+from tinybench.runtime.files import check_output, has_keys, write_json
 from tinybench.runtime.signals import StopSignals
 from tinybench.training.numerics import choose_numerics, describe
 from tinybench.training.setup import build_state
@@ -61,6 +61,8 @@ class Arguments:
     device: Device = "auto"
     output: Path | None = None
     """Write the table as JSON too."""
+    force: bool = False
+    """Replace the output even if it is a file of something else."""
     debug: bool = False
 
 
@@ -135,6 +137,7 @@ def rounds(ways: dict[str, Callable[[], float]], count: int) -> list[list[float]
 
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
+    check_output(arguments.output, arguments.force, has_keys("environment", "networks"))
     device = pick_device(arguments.device)
     columns = ("bare", "ours", "timm", "plain")
     print(

@@ -12,6 +12,7 @@ from typing import Literal
 
 from tinybench import cli
 from tinybench.analysis.comparison import describe, write_comparison
+from tinybench.analysis.words import listed
 from tinybench.comparison.execute import Place
 from tinybench.comparison.executors import Executor, run_here, run_on_ray
 from tinybench.comparison.plan import Plan, read_plan
@@ -72,6 +73,8 @@ def main() -> int:
     execute = choose_executor(arguments)
     left = [run for run in runs if statuses[run.name].state not in ("finished", "running")]
     show_plan(plan.name, left, statuses, place)
+    if held := [run.name for run in runs if statuses[run.name].state == "running"]:
+        print(f"  {len(held)} more are being carried out by another process: {listed(held)}", flush=True)
     if arguments.dry_run:
         return 0
     failures = carry_out(left, statuses, place, execute)

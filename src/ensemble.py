@@ -21,6 +21,8 @@ class Arguments:
     """Name of the results (default: the names of the runs joined by +)."""
     results_dir: Path = Path("results")
     """Where the folders of the runs are; the results go to its folder ensembles."""
+    force: bool = False
+    """Replace a file of something else that has that name."""
     debug: bool = False
     """Show the whole traceback of an error."""
 
@@ -28,7 +30,7 @@ class Arguments:
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
     runs = (*arguments.run, *pick_runs(arguments.results_dir, models=arguments.model, file=PREDICTIONS))
-    path, results = write_ensemble(arguments.results_dir, runs, arguments.name)
+    path, results = write_ensemble(arguments.results_dir, runs, arguments.name, force=arguments.force)
     for member in results["members"]:
         print(score_line(member["run"], member))
     print(score_line("ensemble", results))

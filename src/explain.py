@@ -14,7 +14,9 @@ from tinybench.evaluation.arguments import NetworkArguments
 from tinybench.evaluation.explain import draw, explain
 from tinybench.evaluation.infer import Classifier, find_checkpoint, introduction, list_images
 from tinybench.runtime.device import pick_device
-from tinybench.runtime.files import atomic_path
+from tinybench.runtime.pictures import save_figure
+
+DPI = 150
 
 
 @dataclass(kw_only=True)
@@ -23,6 +25,8 @@ class Arguments(NetworkArguments):
     """Images to explain: files, or folders of them."""
     output: Path = Path("explanations")
     """Folder for the pictures, named after the images; of two of one name, the second gets a number."""
+    force: bool = False
+    """Replace files of something else that have the names of the pictures."""
 
 
 def main() -> int:
@@ -46,8 +50,8 @@ def main() -> int:
         number = f"_{names[path.stem]}" if names[path.stem] > 1 else ""
         picture = arguments.output / f"{path.stem}{number}.png"
         guess = f"{explanation.guess.name} ({explanation.guess.probability:.1%})"
-        with atomic_path(picture) as temporary:
-            draw(explanation, f"{classifier.checkpoint['model']}: {guess}").savefig(temporary, format="png", dpi=150)
+        figure = draw(explanation, f"{classifier.checkpoint['model']}: {guess}")
+        save_figure(figure, picture, force=arguments.force, dpi=DPI)
         print(f"{path}: {guess}, {explanation.method} in {picture}", flush=True)
     return 1 if failures else 0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from tinybench import cli
 from tinybench.data.datasets import load
 from tinybench.data.explore import describe, explore
-from tinybench.runtime.files import write_json
+from tinybench.runtime.files import check_output, has_keys, update_json
 
 
 @dataclass(kw_only=True)
@@ -23,6 +23,8 @@ class Arguments:
     """Where the data sets are."""
     results_dir: Path = Path("results")
     """The numbers go to results_dir/data_exploration/<data set>.json."""
+    force: bool = False
+    """Replace a file of something else that has that name."""
     debug: bool = False
     """Show the whole traceback of an error."""
 
@@ -38,7 +40,8 @@ def main() -> None:
         return
     numbers = explore(arguments.dataset, arguments.data_dir, arguments.image_size, arguments.skip_damaged)
     path = arguments.results_dir / "data_exploration" / f"{numbers['name']}.json"
-    write_json(path, numbers)
+    check_output(path, arguments.force, has_keys("name", "classes", "splits"))
+    update_json(path, numbers)
     print(describe(numbers))
     print(f"  all numbers: {path}")
 

@@ -4,17 +4,18 @@ It writes profile.json, trace.json.gz (for chrome://tracing or https://ui.perfet
 """
 
 import dataclasses
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from tinybench import cli
 from tinybench.analysis.figures import roofline
-from tinybench.analysis.plotting import save_figure
 from tinybench.models import get_model_info
 from tinybench.recipe import Device, get_recipe
 from tinybench.runtime.device import check_precision, pick_device
-from tinybench.runtime.files import write_json
+from tinybench.runtime.files import check_output, has_keys, write_json
+from tinybench.runtime.pictures import is_picture, save_figure
 from tinybench.training.profile import profile_step
 
 
@@ -37,6 +38,8 @@ class Arguments:
     """auto takes CUDA, then MPS, then the CPU."""
     output_dir: Path = Path("plots")
     """The files go to output_dir/<model>/."""
+    force: bool = False
+    """Replace files of something else that have their names."""
     debug: bool = False
     """Show the whole traceback of an error."""
 
@@ -51,16 +54,23 @@ def main() -> None:
         channels_last=arguments.channels_last,
     )  # fmt: skip
     folder = arguments.output_dir / arguments.model
-    trace = folder / "trace.json.gz"
+    profile, trace, picture = (folder / name for name in ("profile.json", "trace.json.gz", "roofline.png"))
+    for path, is_ours in ((profile, has_keys("layers", "name")), (trace, is_trace), (picture, is_picture)):
+        check_output(path, arguments.force, is_ours)
     profiled = profile_step(recipe, arguments.num_classes, device, arguments.steps, trace)
     print(table(profiled))
-    write_json(folder / "profile.json", profiled)
-    print(folder / "profile.json")
+    write_json(profile, profiled)
+    print(profile)
     if not profiled["layers_timed"]:
         print(f"no trace and no roofline: torch's profiler does not see how long anything takes on {device.type}")
         return
-    print(trace)
-    save_figure(roofline(profiled), folder / "roofline.png")
+    save_figure(roofline(profiled), picture, force=arguments.force)
+    print(trace, picture, sep="\n")
+
+
+def is_trace(start: bytes) -> bool:
+    """Whether a file begins as the profiler's trace."""
+    return b'"schemaVersion"' in zlib.decompressobj(wbits=31).decompress(start) if start[:2] == b"\x1f\x8b" else False
 
 
 def table(profiled: dict[str, Any]) -> str:

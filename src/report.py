@@ -15,6 +15,8 @@ class Arguments:
     """Where the folders of the runs are."""
     output: Path | None = None
     """The page (default: results_dir/report.html)."""
+    force: bool = False
+    """Replace the output even if it is a file of something else."""
     debug: bool = False
     """Show the whole traceback of an error."""
 
@@ -22,11 +24,11 @@ class Arguments:
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
     output = arguments.output or arguments.results_dir / "report.html"
-    content = build_report(arguments.results_dir, output, arguments.plan)
+    content = build_report(arguments.results_dir, output, arguments.plan, force=arguments.force)
     rows = sum(len(group["rows"]) for group in content["groups"])
     runs = sum(len(row["runs"]) for group in content["groups"] for row in group["rows"])
     for problem in content["problems"]:
-        print(f"left out: {problem}")
+        print(problem)
     print(f"{output}: models {rows}, runs {runs}, {output.stat().st_size / 1e6:.1f} MB")
 
 

@@ -1,5 +1,6 @@
 """Plans, what becomes of their runs, and the table they end in."""
 
+import csv
 import dataclasses
 import functools
 import signal
@@ -9,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import filelock
 import pandas as pd
 import pytest
 import torch
@@ -17,11 +19,11 @@ from torch import nn
 from tinybench.analysis.comparison import comparison_table, describe, write_comparison
 from tinybench.analysis.results import load_runs
 from tinybench.comparison import executors, runner, status
-from tinybench.comparison.execute import Place, execute, execute_logged
+from tinybench.comparison.execute import HELD, LOG, Place, execute, execute_logged
 from tinybench.comparison.plan import Plan, read_plan
 from tinybench.errors import UsageError
 from tinybench.evaluation import measure
-from tinybench.runtime.files import write_json
+from tinybench.runtime.files import read_json, write_json
 
 SMALL = {
     "dataset": "demo", "classes": 3, "images_per_class": 20, "image_size": 32, "epochs": 2, "warmup_epochs": 0,
@@ -82,6 +84,7 @@ def test_a_plan_compares_variants_of_a_recipe():
         ({"overrides": {"seed": 1}}, "counts its seeds itself"),
         ({"overrides_for": {"vit": {}}}, "overrides for vit, which the plan does not run"),
         ({"name": "a/b"}, "without separators"),
+        ({"models": ("a/b",), "overrides_for": {"a/b": {"recipe": "vgg"}}}, "no separators"),
     ],
 )
 def test_wrong_plans_are_one_line(changes, named):
@@ -156,6 +159,50 @@ def test_a_failing_run_is_reported_and_the_others_go_on(place, capsys):
     assert found.state == "failed"
     assert "patch" in found.note
     assert status.status_of(runs[1], place.results_dir).state == "finished"
+
+
+@pytest.mark.parametrize("lock", [".lock", status.LOCK])
+def test_a_run_that_another_process_holds_is_left_alone(place, lock, capsys):
+    (run,) = small_plan().runs()
+    folder = place.results_dir / run.name
+    folder.mkdir(parents=True)
+    with filelock.FileLock(folder / lock):
+        found = status.status_of(run, place.results_dir)
+        assert found.state == "running"
+        outcomes = [(run, execute_logged(run, place))]
+        assert outcomes == [(run, HELD)]
+        assert runner.carry_out([run], {run.name: found}, place, lambda *_: iter(outcomes)) == []
+    assert "left to another process" in capsys.readouterr().out
+    assert not (folder / status.ERROR).exists()
+    assert status.status_of(run, place.results_dir).state == "waiting"
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_not_repeated(place):
+    (run,) = small_plan().runs()
+    execute(run, place)
+    folder = place.results_dir / run.name
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert execute_logged(run, place) is None
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != status.LOCK} == before
+
+
+def test_a_full_disk_is_called_so(place):
+    (run,) = small_plan().runs()
+    folder = place.results_dir / run.name
+    folder.mkdir(parents=True)
+    (folder / LOG).symlink_to("/dev/full")
+    ((_, reason),) = executors.run_here([run], place, lambda run: None)
+    assert reason == "No space left on device; free some space and run the command again"
+
+
+def test_the_status_tells_averaged_weights_from_plain_ones(place):
+    (run,) = small_plan(overrides=SMALL | {"ema_decay": 0.9}).runs()
+    make_run(place.results_dir, run.name, 40.0, 0)
+    path = place.results_dir / run.name / "history.json"
+    write_json(path, read_json(path) | {"config": run.recipe.as_dict(), "ema_val_acc": [9.0, 14.0]})
+    assert status.status_of(run, place.results_dir).note == "validation 14.00 %, averaged weights"
+    write_json(path, read_json(path) | {"ema_val_acc": [9.0, 12.0]})
+    assert status.status_of(run, place.results_dir).note == "validation 12.00 %"
 
 
 def command(*arguments, place):
@@ -286,7 +333,7 @@ def test_attention_counts_too():
 # ---- the table
 
 
-def make_run(results_dir, name, accuracy, seed, **weights):
+def make_run(results_dir, name, accuracy, seed, data="demo", **weights):
     folder = results_dir / name
     folder.mkdir(parents=True)
     config = {"model": "resnet", "epochs": 2, "image_size": 64, "seed": seed, "precision": "fp32"}
@@ -296,7 +343,7 @@ def make_run(results_dir, name, accuracy, seed, **weights):
             "train_loss": [1.0, 0.5], "train_acc": [10.0, 20.0], "val_loss": [1.0, 0.9], "val_acc": [10.0, 12.0],
             "lr": [0.1, 0.0], "images_per_second": [10.0, 20.0], "epoch_seconds": [1800.0, 1800.0], "config": config,
             "environment": {"device": "cpu", "device_name": "a processor"}, "best_epoch": 2,
-            "dataset": {"name": "demo", "classes": 10, "train_images": 100}, "peak_memory_mb": 100.0 + seed,
+            "dataset": {"name": data, "classes": 10, "train_images": 100}, "peak_memory_mb": 100.0 + seed,
             "total_training_time_seconds": 3600.0,
         },
     )  # fmt: skip
@@ -330,11 +377,50 @@ def test_runs_that_are_not_finished_are_left_out(tmp_path):
     make_run(tmp_path, "plan/resnet/seed0", 40.0, 0)
     (tmp_path / "plan" / "resnet" / "seed0" / "measurements.json").unlink()
     table = comparison_table(load_runs(tmp_path))
-    assert table.empty
-    assert "no run of the plan is finished" in describe(table)
+    assert "no run of the plan is finished" in describe(table[table["plan"] == "plan"])
 
 
 def test_a_run_takes_a_gpu_where_the_cluster_has_some():
     assert executors.usual_gpus({"CPU": 8.0, "GPU": 2.0}, "auto") == 1
     assert executors.usual_gpus({"CPU": 8.0, "GPU": 2.0}, "cpu") == 0
     assert executors.usual_gpus({"CPU": 8.0}, "auto") == 0
+
+
+def test_the_table_tells_averaged_weights_from_plain_ones(tmp_path):
+    for seed in range(3):
+        make_run(tmp_path, f"plan/resnet/seed{seed}", 40.0 + seed, seed)
+    path = tmp_path / "plan" / "resnet" / "seed1" / "history.json"
+    write_json(path, read_json(path) | {"ema_val_acc": [9.0, 14.0]})
+    table = comparison_table(load_runs(tmp_path))
+    assert table["best_weights"].tolist() == ["averaged in 1 of 3"]
+    assert table["val_acc_mean"].item() == pytest.approx((12 + 14 + 12) / 3)
+    assert "averaged in 1 of 3" in describe(table)
+
+
+def test_a_table_that_says_the_same_is_not_written_again_and_demo_rows_do_not_go_into_it(tmp_path):
+    make_run(tmp_path, "plan/resnet/seed0", 100 / 3, 0, data="tiny-imagenet")
+    write_comparison(tmp_path)
+    path = tmp_path / "model_comparison.csv"
+    assert ",33.3333," in path.read_text()
+    other_form = path.read_text().replace(",33.3333,", f",{100 / 3},")
+    path.write_text(other_form)
+    make_run(tmp_path, "trial/resnet/seed0", 99.0, 0)
+    assert set(write_comparison(tmp_path)["plan"]) == {"plan", "trial"}
+    assert path.read_text() == other_form
+    make_run(tmp_path, "plan/vgg/seed0", 99.0, 0, data="tiny-imagenet")
+    write_comparison(tmp_path)
+    assert pd.read_csv(path)["recipe"].tolist() == ["vgg", "resnet"]
+
+
+def test_a_training_in_two_plans_stands_in_the_rows_of_both(tmp_path):
+    for plan in ("a", "b"):
+        make_run(tmp_path, f"{plan}/resnet/seed0", 40.0, 0)
+    assert comparison_table(load_runs(tmp_path))["plan"].tolist() == ["a", "b"]
+
+
+def test_names_that_begin_like_formulas_are_harmless(tmp_path):
+    make_run(tmp_path, "=1+2/-x/seed0", 40.0, 0)
+    table = write_comparison(tmp_path)
+    assert table["plan"].tolist() == ["=1+2"]
+    (row,) = csv.DictReader((tmp_path / "model_comparison.csv").open())
+    assert (row["plan"], row["recipe"], row["model"]) == ("'=1+2", "'-x", "resnet")

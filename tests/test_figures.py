@@ -11,7 +11,7 @@ from matplotlib.colors import same_color
 
 from tinybench.analysis import figures
 from tinybench.analysis.answers import agreement_matrices, pooled, predictions_by_recipe
-from tinybench.analysis.colors import MODEL_COLORS, model_color
+from tinybench.analysis.colors import MODEL_COLORS, NETWORK_TITLES, model_color
 from tinybench.analysis.costs import cost_table, pareto_front
 from tinybench.analysis.figures.style import LINES, MARKERS, styles
 from tinybench.analysis.figures.training import mean_curve
@@ -19,10 +19,11 @@ from tinybench.analysis.groups import comparable_runs, group_runs
 from tinybench.analysis.plotting import COMPARISON
 from tinybench.analysis.predictions import reliability_table
 from tinybench.analysis.results import PUBLISHED_COLUMNS, load_runs, read_published
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import Notice, UsageError, UserError, noticed
 from tinybench.runtime.files import read_json, write_json
 
 ALL = {**COMPARISON, "confusion_matrix": figures.confusion_matrix}
+LABELS = {name: f"plan/{name}, {NETWORK_TITLES[name]}" for name in NETWORKS}
 NEED_TWO = ("critical_differences", "agreement_between_models")
 
 
@@ -95,12 +96,14 @@ def test_one_run_alone_compares_with_nothing(name, one):
 
 def test_each_model_has_its_colour_marker_and_line_wherever_it_appears(six):
     found = styles(six)
-    assert {name: style.color for name, style in found.items()} == MODEL_COLORS
+    assert {label: style.color for label, style in found.items()} == {
+        LABELS[name]: MODEL_COLORS[name] for name in NETWORKS
+    }
     assert len({style.marker for style in found.values()}) == len({style.line for style in found.values()}) == 6
     alone = styles([run for run in six if run.recipe == "vit"])
-    assert alone["vit"] == found["vit"]
+    assert alone[LABELS["vit"]] == found[LABELS["vit"]]
     for draw in (figures.learning_curves, figures.generalization_gap, figures.corruption_curves):
-        (line,) = (line for line in draw(six).axes[0].lines if line.get_label() == "vit")
+        (line,) = (line for line in draw(six).axes[0].lines if line.get_label() == LABELS["vit"])
         assert same_color(line.get_color(), model_color("vit"))
         assert line.get_marker() == MARKERS[5]
 
@@ -109,8 +112,9 @@ def test_a_second_recipe_of_a_network_has_its_colour_but_another_line(tmp_path):
     for recipe, model in (("resnet", "resnet"), ("resnet_long", "resnet"), ("mixer", "mixer"), ("svm", "svm")):
         make_run(tmp_path / "plan" / recipe / "seed0", model)
     found = styles(load_runs(tmp_path))
-    assert found["resnet"].color == found["resnet_long"].color == MODEL_COLORS["resnet"]
-    assert (found["resnet"].marker, found["resnet"].line) == (MARKERS[2], LINES[2])
+    short, long = (found[f"plan/{recipe}, ResNet-18"] for recipe in ("resnet", "resnet_long"))
+    assert short.color == long.color == MODEL_COLORS["resnet"]
+    assert (short.marker, short.line) == (MARKERS[2], LINES[2])
     assert len({style.line for style in found.values()}) == len({style.marker for style in found.values()}) == 4
 
 
@@ -121,7 +125,7 @@ def test_curves_are_means_over_seeds_with_a_band(six):
     figure = figures.learning_curves(six)
     accuracy, loss = figure.axes
     assert (accuracy.get_ylabel(), loss.get_ylabel()) == ("validation accuracy (%)", "validation loss (nats)")
-    assert [line.get_label() for line in accuracy.lines] == list(NETWORKS) == legend(figure)
+    assert [line.get_label() for line in accuracy.lines] == list(LABELS.values()) == legend(figure)
     assert len(accuracy.collections) == 6
     resnet = [run.history["val_acc"] for run in six if run.recipe == "resnet"]
     np.testing.assert_allclose(accuracy.lines[2].get_ydata(), np.mean(resnet, axis=0))
@@ -158,8 +162,8 @@ def test_the_gap_is_train_minus_validation_and_says_what_train_accuracy_is(six):
 def test_learning_rates_have_a_panel_each(six):
     figure = figures.learning_rates(six)
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles[0] == "alexnet: sgd, cosine"
-    assert titles[5] == "vit: adamw, cosine"
+    assert titles[0] == "plan/alexnet\nAlexNet: sgd, cosine"
+    assert titles[5] == "plan/vit\nViT-S: adamw, cosine"
     assert figure.axes[5].get_ylim()[1] < 0.01 < figure.axes[0].get_ylim()[1]
 
 
@@ -173,7 +177,7 @@ def test_bars_are_sorted_and_have_intervals(six):
     widths = [bar.get_width() for bar in top1]
     assert widths == sorted(widths, reverse=True)
     assert all(five.get_width() >= one.get_width() for one, five in zip(top1, top5, strict=True))
-    assert axes.get_yticklabels()[0].get_text() == "resnet"
+    assert axes.get_yticklabels()[0].get_text() == LABELS["resnet"]
     assert len(axes.lines) == 12
     assert "95 % interval" in figure.get_supxlabel()
 
@@ -184,7 +188,7 @@ def test_one_seed_has_no_interval_and_that_is_said(one, tmp_path):
     assert figure.get_supxlabel() == "one seed each, which allows no interval over seeds"
     make_plan(tmp_path, models=("vgg",), seeds=2)
     make_plan(tmp_path, models=("vit",), seeds=1)
-    assert "one seed allows no interval: vit" in figures.accuracy_bars(load_runs(tmp_path)).get_supxlabel()
+    assert "one seed allows no interval: plan/vit, ViT-S" in figures.accuracy_bars(load_runs(tmp_path)).get_supxlabel()
 
 
 def test_the_front_holds_what_nothing_beats():
@@ -200,7 +204,7 @@ def test_costs_have_a_panel_each_and_say_what_was_not_measured(six, tmp_path):
         "parameters (million)", "operations of one image (GFLOP)", "training time (minutes)",
         "peak memory in training (GiB)",
     ]  # fmt: skip
-    assert legend(figure) == ["Pareto front", *NETWORKS]
+    assert legend(figure) == ["Pareto front", *LABELS.values()]
     front = figure.axes[0].lines[0]
     table = cost_table(six)
     assert list(front.get_xdata()) == sorted(front.get_xdata())
@@ -248,7 +252,7 @@ def test_published_numbers_are_read(tmp_path):
 
 
 def test_the_confusion_matrix_is_percent_of_each_class(six):
-    figure = figures.confusion_matrix(six, "vgg")
+    figure = figures.confusion_matrix(six, LABELS["vgg"])
     axes = figure.axes[0]
     cells = axes.collections[0].get_array()
     np.testing.assert_allclose(cells.sum(axis=1), 100)
@@ -258,9 +262,9 @@ def test_the_confusion_matrix_is_percent_of_each_class(six):
     counts = sum(np.array(run.tests["best"]["confusion_matrix"]) for run in six if run.recipe == "vgg")
     first = int(names[0].split()[1])
     assert cells[0, 0] == pytest.approx(100 * counts[first, first] / 40)
-    assert axes.get_title() == "vgg, 2 seeds"
-    assert figures.confusion_matrix(six).axes[0].get_title() == "resnet, 2 seeds"
-    with pytest.raises(UserError, match="svm has not been tested; there are: alexnet"):
+    assert axes.get_title() == "plan/vgg, VGG-16, 2 seeds"
+    assert figures.confusion_matrix(six).axes[0].get_title() == "plan/resnet, ResNet-18, 2 seeds"
+    with pytest.raises(UserError, match="svm has not been tested; there are: plan/alexnet, AlexNet;"):
         figures.confusion_matrix(six, "svm")
 
 
@@ -268,7 +272,7 @@ def test_many_classes_are_drawn_without_crowding(tmp_path_factory):
     many = plan(tmp_path_factory, models=("vgg", "resnet"), seeds=1, classes=60, per_class=3, robust=False)
     axes = drawn(figures.class_accuracy(many)).axes[0]
     assert len(axes.get_xticklabels()) == 20
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["vgg", "resnet"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [LABELS["vgg"], LABELS["resnet"]]
     assert not drawn(figures.confusion_matrix(many)).axes[0].get_xticklabels()
 
 
@@ -288,7 +292,7 @@ def test_runs_tested_on_other_classes_are_not_compared(tmp_path):
 def test_the_reliability_diagram_shows_the_bins_of_all_seeds(six):
     figure = figures.reliability_diagram(six)
     axes = figure.axes[1]
-    answers = predictions_by_recipe(six)["vgg"]
+    answers = predictions_by_recipe(six)[LABELS["vgg"]]
     table = reliability_table(pooled(answers, "vgg"))
     assert table["count"].sum() == 2 * 200
     np.testing.assert_allclose([bar.get_height() for bar in axes.patches], table["accuracy"].fillna(0))
@@ -296,17 +300,19 @@ def test_the_reliability_diagram_shows_the_bins_of_all_seeds(six):
     faint = [bar.get_alpha() < 1 for bar in axes.patches]
     assert faint == (table["count"] < 10).tolist()
     calibration = np.mean([run.tests["best"]["ece"] for run in six if run.recipe == "vgg"])
-    assert axes.get_title() == f"vgg, ECE {calibration:.3f}"
+    assert axes.get_title() == f"plan/vgg\nVGG-16, ECE {calibration:.3f}"
 
 
 def test_agreement_is_symmetric_and_its_diagonal_is_of_two_seeds(six, tmp_path):
     same, kappa = agreement_matrices(predictions_by_recipe(six))
     np.testing.assert_allclose(same, same.T)
     np.testing.assert_allclose(kappa, kappa.T)
-    first, second = predictions_by_recipe(six)["vit"]
-    assert same.loc["vit", "vit"] == pytest.approx(100 * (first.answers == second.answers).mean())
-    pairs = [(a.answers == b.answers).mean() for a in predictions_by_recipe(six)["vgg"] for b in (first, second)]
-    assert same.loc["vgg", "vit"] == pytest.approx(100 * np.mean(pairs))
+    first, second = predictions_by_recipe(six)[LABELS["vit"]]
+    assert same.loc[LABELS["vit"], LABELS["vit"]] == pytest.approx(100 * (first.answers == second.answers).mean())
+    pairs = [
+        (a.answers == b.answers).mean() for a in predictions_by_recipe(six)[LABELS["vgg"]] for b in (first, second)
+    ]
+    assert same.loc[LABELS["vgg"], LABELS["vit"]] == pytest.approx(100 * np.mean(pairs))
     cells = figures.agreement_between_models(six).axes[0].collections[0].get_array()
     np.testing.assert_allclose(cells, same)
     make_plan(tmp_path, models=("vgg", "vit"), seeds=1)
@@ -320,7 +326,7 @@ def test_recipes_that_do_not_differ_are_joined(tmp_path):
         make_run(tmp_path / "plan" / recipe / "seed0", model, per_class=60)
     figure = figures.critical_differences(load_runs(tmp_path))
     values, joined = figure.axes
-    assert [label.get_text().split()[0] for label in values.get_yticklabels()][2] == "alexnet"
+    assert [label.get_text().split(",")[0] for label in values.get_yticklabels()][2] == "plan/alexnet"
     (bar,) = joined.lines
     assert list(bar.get_ydata()) == [0, 1]
     assert len(values.lines) == 6
@@ -352,7 +358,7 @@ def test_missing_and_damaged_robustness_are_one_line(tmp_path):
     with pytest.raises(UserError, match="no attack was measured"):
         figures.attack_curves(runs)
     write_json(tmp_path / "alone" / "robustness.json", {"corruptions": {"fog": {"accuracy": [1, 2]}}})
-    with pytest.raises(UserError, match=r"robustness\.json is damaged"):
+    with pytest.warns(Notice, match=r"left out: .*robustness\.json is damaged"), pytest.raises(UserError):
         figures.corruption_curves(runs)
 
 
@@ -363,6 +369,33 @@ def test_untested_runs_are_drawn_where_no_test_is_needed(tmp_path):
     assert len(figures.learning_curves(runs).axes[0].lines) == 1
     with pytest.raises(UserError, match="no run has been tested"):
         figures.accuracy_bars(runs)
+
+
+@pytest.mark.parametrize("file", ["history.json", "test_results.json", "predictions.npz", "robustness.json"])
+def test_a_damaged_file_of_one_run_is_named_and_left_out(tmp_path, file):
+    make_plan(tmp_path, models=("vgg", "vit"), seeds=2)
+    damaged = tmp_path / "plan" / "vit" / "seed1" / file
+    damaged.write_bytes(b"[")
+    with noticed() as lines:
+        runs = load_runs(tmp_path)
+        for draw in ALL.values():
+            draw(runs)
+    assert len(lines) == 1
+    assert lines[0].startswith(f"left out: {damaged} is damaged")
+
+
+def test_curves_of_averaged_weights_are_drawn_beside_the_plain_ones(tmp_path):
+    make_run(tmp_path / "vit", "vit", epochs=3)
+    path = tmp_path / "vit" / "history.json"
+    averages = {"ema_val_acc": [10.0, 20.0, 99.0], "ema_val_loss": [3.0, 2.0, 1.0]}
+    write_json(path, read_json(path) | averages | {"best_epoch": 3})
+    runs = load_runs(tmp_path)
+    figure = figures.learning_curves(runs)
+    plain, average = figure.axes[0].lines
+    assert list(average.get_ydata()) == averages["ema_val_acc"]
+    assert list(plain.get_ydata()) == runs[0].history["val_acc"]
+    assert "pale lines: averaged weights" in figure.get_supxlabel()
+    assert "weights of the best epochs: vit (averaged)" in figures.accuracy_bars(runs).get_supxlabel()
 
 
 # ---- which runs are compared
@@ -379,4 +412,3 @@ def test_the_largest_plan_is_compared_and_others_by_name(tmp_path):
     assert comparable_runs([]) == []
     with pytest.raises(UsageError, match="no plan 'none' among the results; plans that are there: large, small"):
         comparable_runs(runs, "none")
-    assert [group.label for group in group_runs(runs)] == ["large/vgg", "small/vgg", "alone", "resnet", "vit"]

@@ -33,6 +33,7 @@ def change(tmp_path):
 def test_words():
     assert [listed("abc"[:count]) for count in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
     assert listed("abcd", most=2) == "a, b and 2 more"
+    assert listed(["a, x", "b, x", "c"]) == "a, x; b, x and c"
     assert [counted(1, "class"), counted(2000, "class"), counted(2, "run")] == ["1 class", "2,000 classes", "2 runs"]
     assert (span([3, 3]), span([1, 3])) == ("3", "1 to 3")
     assert with_values({"a": 1.26, "b": 2}, "{:.1f} %") == "a (1.3 %) and b (2.0 %)"
@@ -50,8 +51,8 @@ def test_still_rising_needs_a_point(change):
     runs = change("steep", run={"epochs": 20}, val_acc=curve(50, 51.5), val_loss=losses)
     text = " ".join(narrative.learning(runs))
     assert "Still rising" in text
-    assert "steep (+1.5)" in text
-    assert "flat (+" not in text
+    assert "steep, VGG-16 (+1.5)" in text
+    assert "flat, VGG-16 (+" not in text
 
 
 def test_overfitting_is_a_loss_that_ends_well_above_its_lowest(change):
@@ -59,17 +60,19 @@ def test_overfitting_is_a_loss_that_ends_well_above_its_lowest(change):
     assert any("No validation loss ended 10 % or more" in sentence for sentence in narrative.learning(runs))
     runs = change("bad", run={"epochs": 3}, val_loss=[2.0, 1.0, 1.5])
     (sentence,) = (sentence for sentence in narrative.learning(runs) if "Overfitted" in sentence)
-    assert "bad (50 %)" in sentence
+    assert "bad, VGG-16 (50 %)" in sentence
     assert "good" not in sentence
 
 
 def test_the_gap_below_zero_is_explained(change):
     runs = change("above", run={"epochs": 2}, train_acc=[50.0, 60.0], val_acc=[50.0, 55.0])
-    assert narrative.gaps(runs) == ["Train minus validation accuracy in the last epoch, in points: above (+5.0)."]
+    assert narrative.gaps(runs) == [
+        "Train minus validation accuracy in the last epoch, in points: above, VGG-16 (+5.0)."
+    ]
     runs = change("below", run={"epochs": 2}, train_acc=[50.0, 50.0], val_acc=[50.0, 55.0])
     first, second = narrative.gaps(runs)
-    assert "above (+5.0) and below (-5.0)" in first
-    assert "Below zero: below." in second
+    assert "above, VGG-16 (+5.0) and below, VGG-16 (-5.0)" in first
+    assert "Below zero: below, VGG-16." in second
 
 
 def test_equal_schedules_are_one_sentence(change):
@@ -77,8 +80,8 @@ def test_equal_schedules_are_one_sentence(change):
     change("b", run={"epochs": 3}, lr=[0.1, 0.2, 0.0])
     runs = change("c", run={"epochs": 3}, lr=[0.2, 0.1, 0.05])
     assert narrative.schedules(runs) == [
-        "a and b: the rate rises until epoch 2 (0.2) and ends at 0.",
-        "c: the rate is highest in the first epoch (0.2) and ends at 0.05.",
+        "a, VGG-16 and b, VGG-16: the rate rises until epoch 2 (0.2) and ends at 0.",
+        "c, VGG-16: the rate is highest in the first epoch (0.2) and ends at 0.05.",
     ]
 
 
@@ -94,7 +97,7 @@ def test_what_is_lacking_is_named(change, tmp_path):
     make_plan(tmp_path, models=("vit",), seeds=2)
     both = load_runs(tmp_path)
     text = " ".join(narrative.chosen_runs(both[:2], both))
-    assert text.startswith("2 runs of the plan plan: 1 recipe (vit), 2 seeds each.")
+    assert text.startswith("2 runs of the plan plan: 1 recipe (plan/vit, ViT-S), 2 seeds each.")
     assert "something else: short." in text
     assert "Not tested" not in text
 
@@ -105,11 +108,11 @@ def test_a_lead_is_real_or_may_be_chance(tmp_path):
     text = " ".join(narrative.ranking(load_runs(tmp_path)))
     assert "0.00 points (95 % interval 0.00 to 0.00), may be chance (p = 1 " in text
     assert "Of 1 difference between two recipes, 0 are real" in text
-    assert "Not told apart: resnet from twin." in text
-    assert "One seed only: resnet and twin." in text
+    assert "Not told apart: plan/resnet, ResNet-18 from plan/twin, ResNet-18." in text
+    assert "One seed only: plan/resnet, ResNet-18 and plan/twin, ResNet-18." in text
     make_run(tmp_path / "plan" / "alexnet" / "seed0", "alexnet")
     text = " ".join(narrative.ranking([run for run in load_runs(tmp_path) if run.recipe != "twin"]))
-    assert "over alexnet" in text
+    assert "over plan/alexnet, AlexNet" in text
     assert "is real (p = " in text
     assert "Not told apart" not in text
 
@@ -121,15 +124,15 @@ def test_the_fronts_and_who_is_on_none(change, tmp_path):
         change(name, name, file="measurements.json", flops=1e9)
         runs = change(name, name, file="test_results.json", test_acc=float(accuracy))
     assert narrative.costs(runs) == [
-        "More accurate than all with fewer parameters: resnet.",
-        "More accurate than all with fewer operations: resnet.",
-        "More accurate than all with less training time: resnet.",
-        "More accurate than all with less memory: resnet.",
-        "On no front, whatever the cost that counts: vgg and vit.",
+        "More accurate than all with fewer parameters: resnet, ResNet-18.",
+        "More accurate than all with fewer operations: resnet, ResNet-18.",
+        "More accurate than all with less training time: resnet, ResNet-18.",
+        "More accurate than all with less memory: resnet, ResNet-18.",
+        "On no front, whatever the cost that counts: vgg, VGG-16 and vit, ViT-S.",
     ]
     change("vit", "vit", environment={"device_name": "another"})
     assert "different devices (a processor and another)" in narrative.costs(load_runs(tmp_path))[-1]
-    assert narrative.costs(runs[:1]) == ["With resnet alone there is nothing to weigh."]
+    assert narrative.costs(runs[:1]) == ["With resnet, ResNet-18 alone there is nothing to weigh."]
 
 
 def test_published_numbers_compare_only_on_the_same_task(change):
@@ -142,13 +145,13 @@ def test_published_numbers_compare_only_on_the_same_task(change):
         columns=list(PUBLISHED_COLUMNS),
     )
     runs = change("small", file="test_results.json", test_acc=50.0)
-    assert "These runs learned demo with 10 classes, so the two do not compare." in narrative.published(runs, table)[0]
+    assert "These runs learned demo, 10 classes, so the two do not compare." in narrative.published(runs, table)[0]
     full = {"dataset": "tiny-imagenet", "classes": 200, "per_class": 1, "robust": False}
     change("vit", "vit", run=full, file="test_results.json", test_acc=30.0)
     runs = change("vgg", run=full, file="test_results.json", test_acc=61.5)
     assert narrative.published(runs, table)[1:] == [
-        "vgg: 61.50 % here, 60.00 % there, +1.50 points.",
-        "vit: 30.00 % here, nothing comparable there.",
+        "vgg, VGG-16: 61.50 % here, 60.00 % there, +1.50 points.",
+        "vit, ViT-S: 30.00 % here, nothing comparable there.",
     ]
     assert narrative.published_table(runs, table)["epochs"].tolist() == ["80"] * 3
     with pytest.raises(UserError, match="no published accuracies"):
@@ -160,7 +163,7 @@ def test_robustness_is_the_share_of_clean_accuracy_kept(change):
     half["corruptions"]["snow"] = {"family": "snowy", "accuracy": [60.0, 50.0, 40.0, 30.0, 20.0]}
     runs = change("vgg", file="robustness.json", **half)
     kept, families = narrative.robustness(runs)
-    assert kept.endswith("vgg (50 %).")
+    assert kept.endswith("vgg, VGG-16 (50 %).")
     assert families.startswith("Of the families, weather costs most (accuracy falls to 40.0 %), weather least")
 
 
@@ -170,7 +173,7 @@ def test_corruption_errors_are_relative_to_alexnet(change):
         narrative.corruption_errors(change("vgg", file="robustness.json", **twice))
     half = {"corruptions": {"fog": {"family": "weather", "accuracy": [60.0] * 5}}}
     (sentence,) = narrative.corruption_errors(change("alexnet", "alexnet", file="robustness.json", **half))
-    assert sentence.endswith("vgg (50.0 %) and alexnet (100.0 %).")
+    assert sentence.endswith("vgg, VGG-16 (50.0 %) and alexnet, AlexNet (100.0 %).")
 
 
 def test_mistakes_are_counted_by_hand(change):

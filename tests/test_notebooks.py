@@ -29,11 +29,14 @@ def kernel(results_dir, data_dir):
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory, demo_data):
-    folders = {name: tmp_path_factory.mktemp(name) for name in ("empty", "filled", "meagre")}
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("empty", "filled", "meagre", "damaged")}
     make_plan(folders["filled"], plan="demo", models=("alexnet", "resnet", "vit"), seeds=2)
     make_run(folders["meagre"] / "alone", "vgg", epochs=2, robust=False)
     for name in ("test_results.json", "predictions.npz", "measurements.json"):
         (folders["meagre"] / "alone" / name).unlink()
+    make_plan(folders["damaged"], plan="demo", models=("alexnet", "vit"), seeds=2)
+    (folders["damaged"] / "demo" / "vit" / "seed0" / "history.json").write_text("{")
+    (folders["damaged"] / "demo" / "vit" / "seed1" / "predictions.npz").write_text("{")
     managers = {name: kernel(folder, demo_data) for name, folder in folders.items()}
     yield managers
     for manager in managers.values():
@@ -67,7 +70,8 @@ def test_on_no_results_it_runs_and_says_what_to_type(name, kernels):
 @pytest.mark.parametrize(("name", "pictures"), list(zip(ABOUT_RUNS, (4, 5, 3), strict=True)))
 def test_on_the_runs_of_a_plan_it_draws_and_concludes(name, pictures, kernels):
     text, shown = execute(name, kernels["filled"])
-    assert "6 runs of the plan demo: 3 recipes (alexnet, resnet and vit), 2 seeds each." in text
+    recipes = "demo/alexnet, AlexNet; demo/resnet, ResNet-18 and demo/vit, ViT-S"
+    assert f"6 runs of the plan demo: 3 recipes ({recipes}), 2 seeds each." in text
     assert shown == pictures
     missing = [line for line in text.splitlines() if "**Missing:**" in line]
     expected = {"error_analysis": ["WordNet"], "results_analysis": ["published"], "training_dynamics": []}[name]
@@ -78,10 +82,19 @@ def test_on_the_runs_of_a_plan_it_draws_and_concludes(name, pictures, kernels):
 @pytest.mark.parametrize("name", ABOUT_RUNS)
 def test_on_an_untested_run_it_shows_what_there_is(name, kernels):
     text, pictures = execute(name, kernels["meagre"])
-    assert "1 run outside of plans: 1 recipe (alone), 1 seed each." in text
+    assert "1 run outside of plans: 1 recipe (alone, VGG-16), 1 seed each." in text
     assert "**Not tested:** alone" in text
     assert pictures == (3 if name == "training_dynamics" else 0)
     assert ("**Missing:** no run has been tested yet" in text) is (name != "training_dynamics")
+
+
+def test_damaged_files_are_named_and_left_out(kernels):
+    text, pictures = execute("error_analysis", kernels["damaged"])
+    for file in ("demo/vit/seed0/history.json", "demo/vit/seed1/predictions.npz"):
+        (line,) = (line for line in text.splitlines() if file in line)
+        assert line.startswith("**Note:** left out: ")
+    assert pictures == 4
+    assert "**Missing:**" in text  # the meaning of the classes
 
 
 @pytest.mark.parametrize("name", NAMES)

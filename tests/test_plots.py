@@ -3,11 +3,14 @@
 import json
 
 import pytest
+from made_up import make_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from tinybench.analysis import figures
-from tinybench.analysis.results import read_history
-from tinybench.errors import UserError
+from tinybench.analysis.results import load_runs, read_history
+from tinybench.errors import Notice, UsageError, UserError
+from tinybench.runtime.pictures import save_figure
 
 
 def history(epochs, **changes):
@@ -53,6 +56,64 @@ def test_ticks_are_whole_epochs_and_few_epochs_have_markers(epochs, marked):
     assert len({line.get_linestyle() for line in curves.lines[:2]}) == 2  # told apart without colour
 
 
+def test_histories_of_plain_scripts_are_drawn_and_what_they_do_not_state_is_said(tmp_path):
+    plain = history(3, val_acc=[1.0, 9.0, 5.0], config={"epochs": 3})
+    del plain["dataset"], plain["best_epoch"]
+    (tmp_path / "alien").mkdir()
+    (tmp_path / "alien" / "history.json").write_text(json.dumps(plain))
+    with pytest.warns(Notice, match=r"history\.json states no data set .* and no best epoch"):
+        found = read_history(tmp_path, "alien")
+    curves, _ = figures.training_accuracy("alien", found).axes
+    assert curves.get_title() == "alien: data set not stated"
+    assert "best epoch: 2 (9.00)" in [line.get_label() for line in curves.lines]
+
+
+def test_the_best_epoch_says_whether_its_weights_are_averaged():
+    averaged = history(3, ema_val_acc=[1.0, 2.0, 9.0], ema_val_loss=[1.0] * 3)
+    labels = [line.get_label() for line in figures.training_accuracy("run", averaged).axes[0].lines]
+    assert "best epoch: 3 (9.00, averaged weights)" in labels
+
+
+def test_names_are_drawn_as_they_are_and_letters_that_the_font_lacks_are_noticed(tmp_path):
+    figure = figures.training_loss("a$b^c$_d", history(2))
+    save_figure(figure, tmp_path / "a.png")
+    title = figure.axes[0].title
+    assert not title.get_parse_math()
+    assert title.get_text().startswith("a$b^c$_d: ")
+    with pytest.warns(Notice, match=r"b\.png: .* lacks 犬 猫, drawn as boxes") as caught:
+        save_figure(figures.training_loss("猫犬", history(2)), tmp_path / "b.png")
+    assert len(caught) == 1
+
+
+def test_a_picture_that_shows_the_same_stays_and_one_of_something_else_too(tmp_path):
+    path = tmp_path / "loss.png"
+    save_figure(figures.training_loss("run", history(2)), path)
+    written = path.stat().st_mtime_ns
+    save_figure(figures.training_loss("run", history(2)), path)
+    assert path.stat().st_mtime_ns == written
+    save_figure(figures.training_loss("run", history(2, val_loss=[1.0, 2.001])), path)
+    assert path.stat().st_mtime_ns > written
+    Figure().savefig(path)  # by somebody else
+    with pytest.raises(UsageError, match=r"loss\.png is there already and was not written by this command"):
+        save_figure(figures.training_loss("run", history(2)), path)
+    save_figure(figures.training_loss("run", history(2)), path, force=True)
+
+
+def test_logarithmic_axes_have_plain_numbers(tmp_path):
+    make_run(tmp_path / "vgg", "vgg")
+    path = tmp_path / "vgg" / "history.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"val_loss": [200.0, *range(1, 12)]}))
+    figure = figures.learning_curves(load_runs(tmp_path))
+    FigureCanvasAgg(figure).draw()
+    assert {label.get_text() for label in figure.axes[1].get_yticklabels()} >= {"1", "10", "100"}
+
+
+def test_no_name_leads_out_of_the_results(tmp_path):
+    for name in ("../other", "/etc", ""):
+        with pytest.raises(UsageError, match="must name a folder below results_dir"):
+            read_history(tmp_path, name)
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [
@@ -60,7 +121,7 @@ def test_ticks_are_whole_epochs_and_few_epochs_have_markers(epochs, marked):
         (history(0, best_epoch=1), "holds no epoch"),
         ({"train_loss": [1.0]}, "lacks train_acc, val_loss"),
         (history(3, val_acc=[1.0]), "do not fit each other"),
-        (history(3, val_loss=1.0), "do not fit each other"),
+        (history(3, val_loss=1.0), r"history\.val_loss: input should be a valid list, not 1\.0"),
         (history(3, best_epoch=4), "do not fit each other"),
         (history(3, best_epoch=0), "do not fit each other"),
     ],

@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -16,10 +17,11 @@ import pytest
 import seaborn as sns
 
 from tinybench.analysis.classes import classes_of
-from tinybench.analysis.colors import MODEL_COLORS, OTHER_COLORS, model_color
+from tinybench.analysis.colors import MODEL_COLORS, NETWORK_TITLES, OTHER_COLORS, model_color
 from tinybench.analysis.report import build_report, collect, render
 from tinybench.analysis.report.records import class_record, robustness_record
 from tinybench.errors import UsageError
+from tinybench.models import MODELS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NASTY = '</script><script>alert("x")</script><b>bold</b>\u2028'
@@ -119,7 +121,7 @@ def test_rows_are_means_over_seeds_with_an_interval_from_two_on(tmp_path):
     assert float(resnet["test_acc_low"]) == pytest.approx(52 - 4.302653 * 2 / math.sqrt(3), abs=1e-5)
     assert resnet["seeds"] == "3"
     assert (vgg["test_acc_mean"], vgg["test_acc_low"], vgg["test_acc_high"]) == ("48.0", "", "")
-    assert any("One seed only: vgg" in notice for notice in group["notices"])
+    assert any("One seed only: plan/vgg, VGG-16" in notice for notice in group["notices"])
 
 
 def test_runs_of_different_protocols_are_never_in_one_group(tmp_path):
@@ -131,7 +133,7 @@ def test_runs_of_different_protocols_are_never_in_one_group(tmp_path):
     config = {"model": "resnet", "epochs": 5, "image_size": 32}
     write_run(tmp_path / "e", config=config)
     groups = collect(tmp_path)["groups"]
-    assert [row["label"] for row in groups[0]["rows"]] == ["b", "c"]  # most runs first
+    assert [row["label"] for row in groups[0]["rows"]] == ["b, ResNet-18", "c, ResNet-18"]  # most runs first
     assert sorted(len(group["rows"]) for group in groups) == [1, 1, 1, 2]
 
 
@@ -142,11 +144,11 @@ def test_lines_of_model_comparison_are_taken_as_they_stand(tmp_path):
     text = 'plan,recipe,model,test_acc_mean,seeds,note\nplan,resnet,resnet,50.10,3,"a, b"\nplan,gone,vit,30,,\n'
     (tmp_path / "model_comparison.csv").write_text(text)
     measured, unknown = collect(tmp_path, "plan")["groups"]
-    assert [row["label"] for row in measured["rows"]] == ["resnet", "vgg"]
+    assert [row["label"] for row in measured["rows"]] == ["plan/resnet, ResNet-18", "plan/vgg, VGG-16"]
     assert measured["rows"][0]["cells"]["test_acc_mean"] == "50.10"
     assert len(measured["rows"][0]["runs"]) == 1
     assert measured["rows"][1]["cells"]["test_acc_mean"] == "40.0"  # no line: made from the run
-    assert [row["label"] for row in unknown["rows"]] == ["gone"]
+    assert [row["label"] for row in unknown["rows"]] == ["plan/gone, ViT-S"]
     assert "protocol is unknown" in unknown["notices"][0]
     assert any("out of date" in notice and "resnet" in notice for notice in measured["notices"])  # three seeds, one run
 
@@ -218,6 +220,48 @@ def test_any_damaged_file_is_one_line_and_stops_nothing(tmp_path, file, content)
     assert found["groups"][0]["rows"][0]["cells"]["test_acc_mean"] == "50.0"
 
 
+def test_a_training_in_two_plans_is_shown_once_and_a_plan_has_a_board_of_its_own(tmp_path):
+    for seed in range(2):
+        write_run(tmp_path / "large" / "resnet" / f"seed{seed}", "resnet", seed, 50.0)
+    shutil.copytree(tmp_path / "large" / "resnet" / "seed0", tmp_path / "a_copy" / "plain" / "seed0")
+    write_run(tmp_path / "a_copy" / "vgg" / "seed0", "vgg", 0, 40.0)
+    lines = "plan,recipe,model,test_acc_mean\na_copy,plain,resnet,50\nlarge,resnet,resnet,50\n"
+    (tmp_path / "model_comparison.csv").write_text(lines)
+    content = collect(tmp_path)
+    boards = [(board["plan"], [row["label"] for row in board["rows"]]) for board in content["groups"]]
+    assert boards == [("large", ["large/resnet, ResNet-18"]), ("a_copy", ["a_copy/vgg, VGG-16"])]
+    (problem,) = content["problems"]
+    assert "a_copy/plain/seed0 (is large/resnet/seed0)" in problem
+    (board,) = collect(tmp_path, "a_copy")["groups"]
+    assert [row["label"] for row in board["rows"]] == ["a_copy/plain, ResNet-18", "a_copy/vgg, VGG-16"]
+
+
+def test_averaged_weights_are_told_from_plain_ones(tmp_path):
+    write_run(tmp_path / "run", epochs=2, val_acc=[10.0, 20.0], ema_val_acc=[10.0, 30.0])
+    (row,) = collect(tmp_path)["groups"][0]["rows"]
+    assert (row["cells"]["best_weights"], row["val_acc"]) == ("averaged", 30.0)
+
+
+def test_histories_and_results_of_plain_scripts_are_shown_and_what_they_do_not_state_is_said(tmp_path):
+    for name in ("resnet", "vgg"):
+        write_run(tmp_path / name)
+        history = json.loads((tmp_path / name / "history.json").read_text())
+        plain = {key: history[key] for key in ("train_loss", "train_acc", "val_loss", "val_acc", "lr")}
+        plain |= {"config": {"epochs": 5}, "peak_training_memory_mb": 2900.0, "total_training_time_seconds": 60.0}
+        (tmp_path / name / "history.json").write_text(json.dumps(plain))
+        (tmp_path / name / "test_results.json").write_text('{"test_loss": 1.9, "test_acc": 38.5}')
+    content = collect(tmp_path)
+    (board,) = content["groups"]
+    assert [row["label"] for row in board["rows"]] == ["resnet", "vgg"]
+    assert [row["color"] for row in board["rows"]] == [MODEL_COLORS["resnet"], MODEL_COLORS["vgg"]]
+    cells = board["rows"][0]["cells"]
+    assert (cells["test_acc_mean"], cells["peak_memory_mb"], cells["test_top5_acc_mean"]) == ("38.5", "2900.0", "")
+    assert board["rows"][0]["runs"][0]["best_epoch"] == 5
+    problems = "\n".join(content["problems"])
+    assert "history.json states no data set (it is compared with runs that state none either) and no best" in problems
+    assert "test_results.json states no answers by class" in problems
+
+
 def test_what_is_missing_or_broken_is_said_and_stops_nothing(tmp_path):
     write_run(tmp_path / "whole")
     write_run(tmp_path / "untested", tested=False)
@@ -263,6 +307,21 @@ def test_command(tmp_path):
     assert '"other"' not in page
 
 
+def test_a_file_of_something_else_is_replaced_only_by_force(tmp_path):
+    write_run(tmp_path / "run")
+    output = tmp_path / "last.pth"
+    output.write_bytes(b"weights")
+    with pytest.raises(UsageError, match=r"last\.pth is there already .* replace it with --force"):
+        build_report(tmp_path, output)
+    assert output.read_bytes() == b"weights"
+    build_report(tmp_path, output, force=True)
+    build_report(tmp_path, output)  # one of its own
+    with pytest.raises(UsageError, match="no file"):
+        build_report(tmp_path, Path(os.devnull), force=True)
+    with pytest.raises(UsageError, match="must name a folder below results_dir"):
+        collect(tmp_path / "run", "../run")
+
+
 def test_neither_torch_nor_a_plotting_library_is_loaded():
     """The report can be made where nothing is trained or drawn."""
     code = "import sys; sys.path.insert(0, sys.argv[1]); import tinybench.analysis.report as _; "
@@ -271,6 +330,10 @@ def test_neither_torch_nor_a_plotting_library_is_loaded():
 
 
 # ---- colours
+
+
+def test_titles_are_those_of_the_registry():
+    assert {name: info.title for name, info in MODELS.items()} == NETWORK_TITLES
 
 
 def test_colors_are_those_of_the_figures():
@@ -370,15 +433,15 @@ def column(page, index):
 
 
 def order(page):
-    return [name.split()[1] for name in column(page, 0)]
+    return [name.split()[1].removeprefix("plan/").removesuffix(",") for name in column(page, 0)]
 
 
 def test_leaderboard_sorts_by_click(page):
-    assert order(page) == ["resnet", "vgg", "<b>vit,"]
+    assert order(page) == ["resnet", "vgg", "<b>vit"]
     head = page.locator('#board th[data-key="test_acc_mean"]')
     assert head.get_attribute("aria-sort") == "descending"
     head.get_by_role("button").click()
-    assert order(page) == ["<b>vit,", "vgg", "resnet"]
+    assert order(page) == ["<b>vit", "vgg", "resnet"]
     assert head.get_attribute("aria-sort") == "ascending"
     page.locator('#board th[data-key="label"] button').click()
     assert page.locator("#board th[aria-sort]").count() == 1
@@ -427,7 +490,7 @@ def test_curves_are_read_by_pointer_and_by_keyboard(page):
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
     # Epoch 2 of a rise to 60 and 62 percent: three quarters of it; the mean over both seeds.
-    assert "epoch 2: resnet 45.8 %" in plot.get_attribute("aria-valuetext")
+    assert "epoch 2: plan/resnet, ResNet-18 45.8 %" in plot.get_attribute("aria-valuetext")
     page.get_by_role("radio", name="By time").check()
     assert "after 5 minutes" in plot.get_attribute("aria-valuetext")
     page.locator("#measure").select_option("val_loss")
@@ -444,7 +507,11 @@ def test_classes_are_found_and_opened(page):
     page.keyboard.press("Enter")
     assert row.get_attribute("aria-expanded") == "true"
     detail = page.locator(".class-detail tbody tr")
-    assert [line.locator("th").inner_text().strip() for line in detail.all()] == ["resnet", "vgg", "<b>vit, wide"]
+    assert [line.locator("th").inner_text().strip() for line in detail.all()] == [
+        "plan/resnet, ResNet-18",
+        "plan/vgg, VGG-16",
+        "plan/<b>vit, wide, ViT-S",
+    ]
     assert "61 %" in detail.first.inner_text()
     page.locator("#class-filter").fill("nothing like it")
     assert page.get_by_text("No class has").is_visible()
@@ -462,7 +529,7 @@ def test_confusions_robustness_and_runs(page):
     pairs = page.locator(".pairs li")
     assert pairs.count() == 20
     assert re.search(r"\d+ of 100", pairs.first.inner_text())
-    page.locator("#confusion-model").select_option(label="vgg")
+    page.locator("#confusion-model").select_option(label="plan/vgg, VGG-16")
     assert pairs.count() == 20
     titles = page.locator("#robustness .panel h3")
     assert [title.split(" mean")[0] for title in titles.all_inner_texts()] == ["noise", "weather", "fgsm", "pgd"]

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar, get_origin
 
 import tyro
 
-from tinybench.errors import NO_MEMORY, UsageError, UserError, out_of_memory, printable
+from tinybench.errors import NO_MEMORY, Notice, UsageError, UserError, out_of_memory, printable
 
 Arguments = TypeVar("Arguments")
 
@@ -66,6 +66,8 @@ def _flags_of(arguments: type) -> Iterator[str]:
             yield from _flags_of(spec.type)
         else:
             yield f"--{spec.name}"
+            for about in getattr(spec.type, "__metadata__", ()):
+                yield from getattr(about, "aliases", None) or ()
             if spec.type is bool:
                 yield f"--no_{spec.name}"
 
@@ -139,6 +141,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # whatever the encoding, a name is no reason to fail
+    warnings.simplefilter("once", Notice)
+    warnings.showwarning = _show_warning
     try:
         with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(sys.stdout if PRINTS else nowhere):
             status = main() or 0
@@ -165,6 +169,11 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     if status and not REPORTS:
         time.sleep(SILENT_SECONDS)
     sys.exit(status)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
+    """Notices are for the user, in one line; other warnings, which --debug shows, are for whoever mends the program."""
+    _report(f"note: {message}" if category is Notice else f"{category.__name__}: {message}")
 
 
 def _report(line: str) -> None:

@@ -1,8 +1,11 @@
 """Errors that the user can mend. Each message is one line: what is wrong, with which file or flag, what to do next."""
 
+import contextlib
 import errno
 import re
 import shlex
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -37,6 +40,27 @@ def out_of_memory(error: BaseException) -> bool:
         case RuntimeError():
             return any(words in str(error) for words in ALLOCATION_FAILED)
     return False
+
+
+class Notice(UserWarning):
+    """Something was left out, guessed or changed. Commands print it as one line, each once, and go on."""
+
+
+def notice(line: str) -> None:
+    """Say what was left out, guessed or changed, whoever it is that shows it: a command, a notebook, the report."""
+    warnings.warn(line, Notice, stacklevel=2)
+
+
+@contextlib.contextmanager
+def noticed() -> Iterator[list[str]]:
+    """Collect the notices of a block instead of showing them, each once."""
+    lines: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", Notice)
+        try:
+            yield lines
+        finally:
+            lines += dict.fromkeys(str(warning.message) for warning in caught if warning.category is Notice)
 
 
 def command(script: str, *words: str | Path) -> str:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from annotated_types import Interval, Len
-from pydantic import with_config
+from pydantic import ConfigDict, with_config
 from torch import Tensor
 from typing_extensions import TypedDict
 
@@ -15,61 +15,77 @@ Numbers = list[float]
 Color = Annotated[list[float], Len(3, 3)]
 
 
-@with_config(STRICT)
+SHOWN = ConfigDict(strict=True)  # a training that diverged leaves NaN, which may be shown
+
+
+@with_config(SHOWN)
+class Config(TypedDict, total=False):
+    model: str
+    model_options: dict[str, int | float | bool | str]
+    epochs: int
+    image_size: int
+    mixup_cutmix_alpha: float
+    label_smoothing: float
+
+
+@with_config(SHOWN)
+class Dataset(TypedDict, total=False):
+    name: str
+    fingerprint: str
+    classes: int
+    train_images: int
+    val_images: int
+    test_images: int
+
+
+@with_config(SHOWN)
 class History(TypedDict, total=False):
     """history.json; those of other programs lack some of it."""
 
-    train_loss: Numbers
-    train_acc: Numbers
-    val_loss: Numbers
-    val_acc: Numbers
-    val_top5_acc: Numbers
-    ema_val_loss: Numbers
-    ema_val_acc: Numbers
-    ema_val_top5_acc: Numbers
-    lr: Numbers
-    epoch_seconds: Numbers
-    images_per_second: Numbers
-    config: dict[str, Any]
+    train_loss: list[float]
+    train_acc: list[float]
+    val_loss: list[float]
+    val_acc: list[float]
+    val_top5_acc: list[float]
+    ema_val_loss: list[float]
+    ema_val_acc: list[float]
+    lr: list[float]
+    epoch_seconds: list[float]
+    images_per_second: list[float]
+    config: Config
     environment: dict[str, Any]
-    dataset: dict[str, Any]
-    parameters: Count
-    best_epoch: Count
+    dataset: Dataset
+    best_epoch: int
+    parameters: float
     total_training_time_seconds: float
     peak_memory_mb: float
 
 
-@with_config(STRICT)
-class Results(TypedDict, total=False):
-    """test_results.json; of a class without test images the accuracy is None."""
+@with_config(SHOWN)
+class TestResults(TypedDict, total=False):
+    """test_results.json."""
 
-    test_loss: float
     test_acc: float
     test_top5_acc: float
     nll: float
     ece: float
-    tta_acc: float
-    tta_top5_acc: float
-    temperature: float
-    nll_calibrated: float
-    ece_calibrated: float
-    weights: str
-    epoch: Count
-    dataset: dict[str, Any]
-    environment: dict[str, Any]
     images_per_second: float
-    class_names: list[str]
-    per_class_accuracy: dict[str, float | None]
-    confusion_matrix: list[list[Count]]
+    dataset: Dataset
 
 
-@with_config(STRICT)
+@with_config(SHOWN)
+class Inference(TypedDict, total=False):
+    latency_ms: float
+    images_per_second: float
+
+
+@with_config(SHOWN)
 class Measurements(TypedDict, total=False):
     """measurements.json."""
 
-    parameters: Count
-    flops: Count
-    inference: dict[str, Any]
+    parameters: float
+    flops: float
+    inference: Inference
 
 
 @with_config(STRICT)

@@ -7,21 +7,24 @@ import pandas as pd
 
 from tinybench.analysis.groups import group_runs, tested
 from tinybench.analysis.predictions import Predictions, agreement, correct_by_model, read_predictions
-from tinybench.analysis.results import RunResults
+from tinybench.analysis.results import RunResults, attempt
 from tinybench.errors import UserError
 
 
 def predictions_by_recipe(runs: Sequence[RunResults]) -> dict[str, list[Predictions]]:
     """The predictions of the best epoch of every tested run that has them, by the label of its recipe.
 
+    Damaged files are left out, and noticed.
+
     Raises:
-        UserError: no run has any, or a file is damaged.
+        UserError: no run has any.
     """
     tested(runs)
     groups = group_runs(runs, lambda run: "best" in run.tests and (run.folder / "predictions.npz").exists())
-    if not groups:
-        raise UserError("no run has predictions.npz; test them again with python src/test.py")
-    return {group.label: [_read(run) for run in group.runs] for group in groups}
+    found = {group.label: [read for run in group.runs if (read := attempt(_read, run))] for group in groups}
+    if not any(found.values()):
+        raise UserError("no run has a readable predictions.npz; test them again with python src/test.py")
+    return {label: members for label, members in found.items() if members}
 
 
 def correct_by_recipe(runs: Sequence[RunResults]) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tinybench.analysis.groups import Group, tested
-from tinybench.analysis.results import RunResults
+from tinybench.analysis.results import RunResults, attempt
 from tinybench.errors import UserError
 
 
@@ -44,10 +44,12 @@ def run_classes(run: RunResults) -> ClassResults:
     Raises:
         UserError: its test results are damaged.
     """
+    path = run.folder / "test_results.json"
+    if "confusion_matrix" not in run.tests["best"]:
+        raise UserError(f"{path} states no answers by class")
     try:
         return classes_of(run.tests["best"])
     except (KeyError, TypeError, ValueError) as error:
-        path = run.folder / "test_results.json"
         raise UserError(f"{path} has no valid confusion matrix; test that run again with python src/test.py") from error
 
 
@@ -65,12 +67,14 @@ def classes_of(test: dict[str, Any]) -> ClassResults:
 
 
 def class_results(group: Group) -> ClassResults:
-    """The class results of a recipe whose runs were tested.
+    """The class results of a recipe whose runs were tested; those that are damaged or missing are noticed.
 
     Raises:
-        UserError: its seeds were tested on different classes, or a file is damaged.
+        UserError: its seeds were tested on different classes, or none has results by class.
     """
-    results = [run_classes(run) for run in group.runs]
+    results = [found for run in group.runs if (found := attempt(run_classes, run))]
+    if not results:
+        raise UserError(f"{group.label} has no results by class; test it again with python src/test.py")
     if len({found.ids for found in results}) > 1:
         raise UserError(f"the seeds of {group.label} were tested on different classes; test them again")
     return reduce(add, results)
@@ -79,10 +83,14 @@ def class_results(group: Group) -> ClassResults:
 def class_table(runs: Sequence[RunResults]) -> pd.DataFrame:
     """Percent right of each class, hardest class first: a row a class (id, name), a column a recipe.
 
+    Recipes without results by class are left out, and noticed.
+
     Raises:
         UserError: no run was tested, or they were tested on different classes.
     """
-    results = {group.label: class_results(group) for group in tested(runs)}
+    results = {group.label: found for group in tested(runs) if (found := attempt(class_results, group))}
+    if not results:
+        raise UserError("no test results hold the classes; test again with python src/test.py")
     first = next(iter(results.values()))
     if any(found.ids != first.ids for found in results.values()):
         raise UserError("the runs were tested on different classes, which cannot be compared class by class")

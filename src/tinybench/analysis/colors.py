@@ -1,4 +1,4 @@
-"""One colour a model, the same in every figure, table and report."""
+"""One colour and one title a model, the same in every figure, table and report."""
 
 import zlib
 
@@ -14,6 +14,19 @@ MODEL_COLORS = {
 # For networks that are added: to every kind of eye they are further from the six, and from each other, than the two
 # nearest of the six are, and they show on white and on black.
 OTHER_COLORS = ("#6633ff", "#446677", "#885533", "#7777ff", "#aa99ff", "#99aaaa")
+
+# As in the registry of networks, which loads torch.
+NETWORK_TITLES = {
+    "alexnet": "AlexNet",
+    "vgg": "VGG-16",
+    "resnet": "ResNet-18",
+    "densenet": "DenseNet-121",
+    "efficientnet": "EfficientNet-B0",
+    "vit": "ViT-S",
+    "svm": "Linear SVM",
+    "alexnet_stock": "AlexNet (stock)",
+    "speednet": "SpeedNet",
+}
 
 
 def model_color(name: str) -> str:

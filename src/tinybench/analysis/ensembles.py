@@ -6,21 +6,26 @@ from typing import Any
 
 from tinybench.analysis.predictions import ensemble, read_predictions, scores
 from tinybench.errors import UsageError
-from tinybench.runtime.files import write_json
+from tinybench.runtime.files import check_output, has_keys, update_json
 
 FOLDER = "ensembles"
 LONGEST_NAME = 200  # file systems allow 255 bytes
 
 
-def write_ensemble(results_dir: Path, runs: Sequence[str], name: str = "") -> tuple[Path, dict[str, Any]]:
+def write_ensemble(
+    results_dir: Path, runs: Sequence[str], name: str = "", *, force: bool = False
+) -> tuple[Path, dict[str, Any]]:
     """Average the probabilities of tested runs; write and return results_dir/ensembles/<name>.json and its content.
 
     The content: name; test_acc and test_top5_acc in percent, nll in nats, ece; the same of every member, with the name
     of its run; the numbers of classes and test images. Without a name, those of the runs are joined by +; a slash
     becomes an underscore.
 
+    Args:
+        force: replace whatever file is there.
+
     Raises:
-        UsageError: fewer than two runs, one given twice, or a name that is no file name.
+        UsageError: fewer than two runs, one given twice, or a name that is no file name or that of another file.
         UserError: a run was not tested, its file is damaged, or the runs were tested on different classes or images.
     """
     if len(runs) < 2 or len(set(runs)) < len(runs):
@@ -40,7 +45,8 @@ def write_ensemble(results_dir: Path, runs: Sequence[str], name: str = "") -> tu
         "test_images": len(together.labels),
     }
     path = results_dir / FOLDER / f"{name}.json"
-    write_json(path, results)
+    check_output(path, force, has_keys("name", "test_acc"))
+    update_json(path, results)
     return path, results
 
 

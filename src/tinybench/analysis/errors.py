@@ -7,10 +7,10 @@ import numpy as np
 
 from tinybench.analysis.classes import ClassResults, classes_of, mistakes_of
 from tinybench.analysis.figures.images import class_examples, mistaken_examples
-from tinybench.analysis.plotting import save_figure
 from tinybench.data.imageset import ImageSet
 from tinybench.evaluation.runs import PREDICTIONS
 from tinybench.evaluation.testing import TestedNetwork
+from tinybench.runtime.pictures import save_figure
 
 SHOWN = 8  # classes at either end, and pairs
 
@@ -56,13 +56,16 @@ def draw_errors(results: dict[str, Any], images: ImageSet, answers: np.ndarray, 
     classes = classes_of(results)
     order = _hardest_first(classes)
     ends = [*order[:SHOWN], *order[max(SHOWN, len(order) - SHOWN) :]]  # once each where there are few
-    save_figure(class_examples(images, answers, ends, classes.accuracy), folder / "class_examples.png")
+    pictures = {"class_examples.png": class_examples(images, answers, ends, classes.accuracy)}
     pairs = [(row.true_label, row.answer_label) for row in mistakes_of(classes).head(SHOWN).itertuples()]
     mistaken = folder / "mistaken_examples.png"
     if pairs:
-        save_figure(mistaken_examples(images, answers, pairs), mistaken)
+        pictures[mistaken.name] = mistaken_examples(images, answers, pairs)
     else:
         mistaken.unlink(missing_ok=True)
+    for name, figure in pictures.items():
+        save_figure(figure, folder / name)
+        print(folder / name)
 
 
 def _hardest_first(classes: ClassResults) -> list[int]:

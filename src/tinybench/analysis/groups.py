@@ -1,5 +1,6 @@
 """Runs put together: those that may be compared, and the seeds of one recipe."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,8 +8,9 @@ from statistics import fmean
 from typing import NamedTuple
 
 from tinybench.analysis.colors import MODEL_COLORS
-from tinybench.analysis.results import RunResults
-from tinybench.errors import UsageError, UserError
+from tinybench.analysis.results import CURVES, UNSTATED, RunResults
+from tinybench.analysis.words import listed
+from tinybench.errors import UsageError, UserError, notice
 
 ORDER = {name: position for position, name in enumerate(MODEL_COLORS)}
 
@@ -18,30 +20,68 @@ class Group:
     """The runs of one recipe, which differ in their seeds alone.
 
     Attributes:
-        label: the recipe, with its plan before it where two plans have one of that name.
-        model: the network.
+        plan, recipe, model: of all its runs, see `RunResults`.
+        label: plan, recipe and network, such as "effects10/plain, ResNet-18"; the same in every figure and table.
     """
 
-    label: str
-    model: str
     runs: tuple[RunResults, ...]
+
+    @property
+    def plan(self) -> str:
+        return self.runs[0].plan
+
+    @property
+    def recipe(self) -> str:
+        return self.runs[0].recipe
+
+    @property
+    def model(self) -> str:
+        return self.runs[0].model
+
+    @property
+    def label(self) -> str:
+        return recipe_label(self.plan, self.recipe, self.runs[0].network)
+
+
+def recipe_label(plan: str, recipe: str, network: str) -> str:
+    """How a recipe is called wherever it stands."""
+    return ", ".join(filter(None, (f"{plan}/{recipe}" if plan else recipe, network)))
 
 
 def group_runs(runs: Sequence[RunResults], keep: Callable[[RunResults], bool] = lambda run: True) -> list[Group]:
     """The runs to keep by recipe; the six networks in the order of their age, added ones after them.
 
-    The labels depend on all runs, so that a recipe has the same one in every figure.
+    A training that stands in two plans is one, see `distinct`.
     """
     recipes: dict[tuple[str, str], list[RunResults]] = defaultdict(list)
-    for run in runs:
-        recipes[run.plan, run.recipe].append(run)
-    plans = Counter(recipe for _, recipe in recipes)
-    groups = []
-    for (plan, recipe), members in recipes.items():
-        label = f"{plan}/{recipe}" if plan and plans[recipe] > 1 else recipe
-        if kept := tuple(run for run in members if keep(run)):
-            groups.append(Group(label, kept[0].model, kept))
+    for run in distinct(runs):
+        if keep(run):
+            recipes[run.plan, run.recipe].append(run)
+    groups = [Group(tuple(members)) for members in recipes.values()]
     return sorted(groups, key=lambda group: (ORDER.get(group.model, len(ORDER)), group.label))
+
+
+def distinct(runs: Sequence[RunResults]) -> list[RunResults]:
+    """The runs without those that are the training of another plan too: with the same recipe and the same history.
+
+    It stays where its recipe has the most runs, then where it has the most results; what is left out is noticed.
+    """
+    seeds = Counter((run.plan, run.recipe) for run in runs)
+    first: dict[str, RunResults] = {}
+    twice = {}
+    for run in sorted(runs, key=lambda run: (-seeds[run.plan, run.recipe], -len(run.tests), -len(run.measurements))):
+        training = json.dumps([run.history["config"], *(run.history[name] for name in CURVES)], sort_keys=True)
+        if first.setdefault(training, run).plan != run.plan:
+            twice[run.name] = f"{run.name} (is {first[training].name})"
+    if twice:
+        notice(f"shown once, since it is one training with one history: {listed(twice.values())}")
+    return [run for run in runs if run.name not in twice]
+
+
+def averaged(runs: Sequence[RunResults]) -> str:
+    """Which weights the best epochs of some runs are: "plain", "averaged", or "averaged in 1 of 3"."""
+    count = sum(run.averaged for run in runs)
+    return {0: "plain", len(runs): "averaged"}.get(count, f"averaged in {count} of {len(runs)}")
 
 
 class Task(NamedTuple):
@@ -67,8 +107,8 @@ def by_task(runs: Sequence[RunResults]) -> dict[Task, list[RunResults]]:
     for run in runs:
         data, config = run.history["dataset"], run.history["config"]
         task = Task(
-            str(data.get("name", "unknown")),
-            str(data.get("fingerprint", "")),
+            data.get("name", UNSTATED),
+            data.get("fingerprint", ""),
             data.get("classes"),
             data.get("train_images"),
             data.get("val_images"),

@@ -1,6 +1,10 @@
-"""What the notebooks share: showing figures, tables and sentences, or saying why there are none."""
+"""What the notebooks share: showing figures, tables and sentences, or saying why there are none.
 
-import io
+Once this is imported, notices (of what was left out, guessed or changed) are displayed where they come up, each once.
+"""
+
+import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +12,8 @@ import pandas as pd
 from IPython.display import Image, Markdown, display
 from matplotlib.figure import Figure
 
-from tinybench.errors import UserError
+from tinybench.errors import Notice, UserError
+from tinybench.runtime.pictures import png
 
 DPI = 64  # keeps a notebook with all its figures below a megabyte
 
@@ -29,17 +34,31 @@ def show(*parts: Part, of: Any) -> None:
         except UserError as error:
             if str(error) not in missing:
                 missing.append(str(error))
-                display(Markdown(f"**Missing:** {error}."))
+                display(_markdown(f"**Missing:** {error}."))
             continue
-        with pd.option_context("display.max_colwidth", None):
+        with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
             display(_displayed(shown, (part.__doc__ or "").partition("\n")[0]))
 
 
 def _displayed(shown: Figure | pd.DataFrame | list[str], about: str) -> Any:
     if isinstance(shown, Figure):
-        picture = io.BytesIO()
-        shown.savefig(picture, format="png", dpi=DPI)
-        return Image(picture.getvalue(), alt=about)
+        return Image(png(shown, DPI, about), alt=about)
     if isinstance(shown, list):
-        return Markdown("\n".join(f"- {sentence}" for sentence in shown))
+        return _markdown("\n".join(f"- {sentence}" for sentence in shown))
     return shown
+
+
+def _markdown(text: str) -> Markdown:
+    """Names in the text are no formulas and no tags."""
+    return Markdown(re.sub(r"[$<]", r"\\\g<0>", text))
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
+    if category is Notice:
+        display(_markdown(f"**Note:** {message}."))
+    else:
+        _show_other_warning(message, category, *where, **options)
+
+
+_show_other_warning = warnings.showwarning
+warnings.showwarning = _show_warning

@@ -14,9 +14,7 @@ from tinybench.analysis.groups import comparable_runs, trained
 from tinybench.analysis.results import RunResults, load_runs, read_history, read_published
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation.runs import find_runs, pick_runs
-from tinybench.runtime.files import atomic_path
-
-DPI = 200  # enough for print
+from tinybench.runtime.pictures import save_figure
 
 # Figures of a comparison that are drawn from the runs alone, by the name of their file.
 COMPARISON: dict[str, Callable[[Sequence[RunResults]], Figure]] = {
@@ -44,6 +42,8 @@ class PlotArguments:
     """Where the folders of the runs are."""
     output_dir: Path = Path("plots")
     """The pictures go to output_dir/<run>/."""
+    force: bool = False
+    """Replace files of something else that have the names of the pictures."""
     debug: bool = False
     """Show the whole traceback of an error."""
 
@@ -60,7 +60,8 @@ def plot_runs(draw: Callable[[str, dict[str, Any]], Figure], file_name: str, des
     histories = {run: read_history(arguments.results_dir, run) for run in runs}
     for run, history in histories.items():
         path = arguments.output_dir / run / file_name
-        save_figure(draw(run, history), path)
+        save_figure(draw(run, history), path, force=arguments.force)
+        print(path)
 
 
 @dataclass(kw_only=True)
@@ -71,6 +72,8 @@ class ComparisonArguments:
     """Where the folder of the plan is, and published.csv."""
     output_dir: Path = Path("plots")
     """The pictures go to output_dir/<plan>/, of runs without a plan to output_dir/runs/."""
+    force: bool = False
+    """Replace files of something else that have the names of the pictures."""
     debug: bool = False
     """Show the whole traceback of an error."""
 
@@ -92,7 +95,9 @@ def plot_comparison(description: str | None) -> None:
         except UserError as error:
             missing[name] = str(error)
         else:
-            save_figure(figure, folder / f"{name}.png")
+            path = folder / f"{name}.png"
+            save_figure(figure, path, force=arguments.force)
+            print(path)
     for name, reason in missing.items():
         print(f"not drawn: {name}: {reason}")
 
@@ -101,12 +106,5 @@ def _comparison(runs: Sequence[RunResults], results_dir: Path) -> Iterator[tuple
     for name, draw in COMPARISON.items():
         yield name, partial(draw, runs)
     for group in trained(runs):
-        yield f"confusion_matrix_{group.label.replace('/', '_')}", partial(figures.confusion_matrix, runs, group.label)
+        yield f"confusion_matrix_{group.recipe.replace('/', '_')}", partial(figures.confusion_matrix, runs, group.label)
     yield "published_accuracy", lambda: figures.published_accuracy(runs, read_published(results_dir))
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG fit for print, and say where."""
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI)
-    print(path)

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.special import log_softmax, logsumexp
 
 from tinybench.errors import UserError, command
+from tinybench.recipe import check_run_name
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,10 @@ def read_predictions(results_dir: Path, run: str) -> Predictions:
     """predictions.npz of a run: what its best epoch answered to the test images.
 
     Raises:
+        UsageError: the run's name leads out of `results_dir`.
         UserError: the file is missing or damaged, or holds NaN.
     """
+    check_run_name(run, "run")
     path = results_dir / run / "predictions.npz"
     test = command("src/test.py", "--run", run)
     again = f"test that run again: {test}"

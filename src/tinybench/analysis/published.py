@@ -20,7 +20,8 @@ def same_task(runs: Sequence[RunResults]) -> list[Group]:
     """The tested recipes that learned all classes of Tiny ImageNet; none if nothing was tested."""
     groups = tested(runs) if any("best" in run.tests for run in runs) else []
     data = [group.runs[0].history["dataset"] for group in groups]
-    return [group for group, about in zip(groups, data, strict=True) if (about["name"], about["classes"]) == TASK]
+    tasks = [(about.get("name"), about.get("classes")) for about in data]
+    return [group for group, task in zip(groups, tasks, strict=True) if task == TASK]
 
 
 def with_kinds(published: pd.DataFrame) -> pd.DataFrame:

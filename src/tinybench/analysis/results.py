@@ -1,18 +1,35 @@
-"""What runs left in results/, read back."""
+"""What runs left in results/, read back.
 
+Histories and test results of plain training scripts are read too: what they do not state is filled in, and said.
+"""
+
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TextIO, TypeVar
 
 import pandas as pd
 
-from tinybench.errors import UserError
+from tinybench import formats
+from tinybench.analysis.colors import NETWORK_TITLES
+from tinybench.analysis.words import listed
+from tinybench.errors import UserError, command, notice
+from tinybench.recipe import check_run_name
 from tinybench.runtime.files import read_json
+from tinybench.validation import validated
 
-# What every history.json holds: lists with a value an epoch, and what is known of the run.
+# The lists, with a value an epoch, that every history.json holds.
 CURVES = ("train_loss", "train_acc", "val_loss", "val_acc", "lr")
-ABOUT = ("config", "dataset", "best_epoch")
+# What else ours hold; histories of plain training scripts may not, which is then said in these words.
+ABOUT = {
+    "config": "no recipe",
+    "dataset": "no data set (it is compared with runs that state none either)",
+    "best_epoch": "no best epoch (that of the highest validation accuracy is taken)",
+}
+UNSTATED = "data set not stated"
+# Names that plain training scripts use for the same thing.
+OTHER_NAMES = {"peak_training_memory_mb": "peak_memory_mb"}
 # What the test results of each kind of weights have in their names.
 WEIGHTS = {"best": "", "last": "_last", "ema": "_ema"}
 PUBLISHED = "published.csv"
@@ -29,7 +46,7 @@ class RunResults:
     Attributes:
         name: of its folder below results_dir.
         plan, recipe: of a run of src/compare.py; a run of its own has no plan, and its name for a recipe.
-        history: history.json.
+        history: history.json, as `read_history` gives it.
         tests: test_results.json by the weights tested ("best", "last", "ema"); empty before testing.
         measurements: measurements.json; empty unless src/compare.py finished the run.
     """
@@ -44,7 +61,16 @@ class RunResults:
 
     @property
     def model(self) -> str:
-        return str(self.history["config"].get("model", "unknown"))
+        """The network's name; of a run that does not state it, the last part of its own."""
+        return self.history["config"].get("model") or self.recipe.rpartition("/")[2]
+
+    @property
+    def network(self) -> str:
+        """What people call the network, with the options that make it another one; empty where it is not stated."""
+        config = self.history["config"]
+        options = "".join(f" {name} {value}" for name, value in config.get("model_options", {}).items())
+        name = config.get("model", "")
+        return f"{name}{options}" if options else NETWORK_TITLES.get(name, name)
 
     @property
     def epochs(self) -> int:
@@ -56,34 +82,29 @@ class RunResults:
         return self.history["config"].get("epochs", self.epochs)
 
     @property
+    def averaged(self) -> bool:
+        """Whether the best epoch's weights are the moving average, which best_model.pth then holds."""
+        return best_is_averaged(self.history)
+
+    @property
     def val_acc(self) -> float:
-        """Validation accuracy in percent at the best epoch, of the plain or averaged weights, whichever was better."""
-        best = self.history["best_epoch"] - 1
-        return max(self.history[name][best] for name in ("val_acc", "ema_val_acc") if name in self.history)
+        """Validation accuracy in percent at the best epoch, of the weights that are `averaged` or not."""
+        return self.history["ema_val_acc" if self.averaged else "val_acc"][self.history["best_epoch"] - 1]
 
 
 def load_runs(results_dir: Path, plan: str = "") -> list[RunResults]:
     """Every run with at least one epoch below `results_dir`, or below that plan's folder, in the order of their names.
 
-    Raises:
-        UserError: a file is damaged.
+    A damaged file counts as missing, and is noticed.
     """
-    runs, problems = read_runs(results_dir, plan)
-    if problems:
-        raise UserError(problems[0])
-    return runs
-
-
-def read_runs(results_dir: Path, plan: str = "") -> tuple[list[RunResults], list[str]]:
-    """As `load_runs`, but a damaged file counts as missing; with a line for each of those."""
-    runs, problems = [], list[str]()
+    runs = []
     for path in sorted((results_dir / plan).rglob("history.json")):
         folder = path.parent
         name = folder.relative_to(results_dir).as_posix()
-        if (history := attempt(problems, read_history, results_dir, name)) is None:
+        if (history := attempt(read_history, results_dir, name)) is None:
             continue
         tests = {
-            weights: attempt(problems, _read_numbers, folder / f"test_results{suffix}.json", "test_acc")
+            weights: attempt(_read_numbers, folder / f"test_results{suffix}.json", formats.TestResults, "test_acc")
             for weights, suffix in WEIGHTS.items()
         }
         parts = name.split("/")
@@ -96,49 +117,80 @@ def read_runs(results_dir: Path, plan: str = "") -> tuple[list[RunResults], list
                 recipe=parts[1] if in_plan else name,
                 history=history,
                 tests={weights: test for weights, test in tests.items() if test},
-                measurements=attempt(problems, _read_numbers, folder / "measurements.json", "flops") or {},
+                measurements=attempt(_read_numbers, folder / "measurements.json", formats.Measurements, "flops") or {},
             )
         )
-    return runs, problems
+    return runs
 
 
-def attempt(problems: list[str], read: Callable[P, T], *source: P.args, **options: P.kwargs) -> T | None:
-    """What `read` makes of a file; None where the file is damaged, which adds a line to `problems`."""
+def attempt(read: Callable[P, T], *source: P.args, **options: P.kwargs) -> T | None:
+    """What `read` makes of a file; None where the file is damaged, which is noticed."""
     try:
         return read(*source, **options)
     except UserError as error:
-        problems.append(str(error))
+        notice(f"left out: {error}")
         return None
 
 
-def _read_numbers(path: Path, needed: str) -> dict[str, Any]:
-    """The object in a file, which must hold the number `needed`; empty without the file."""
+def _read_numbers(path: Path, kind: Any, needed: str) -> dict[str, Any]:
+    """The object of that kind in a file, which must hold the number `needed`; empty without the file."""
     if not path.exists():
         return {}
-    content = read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get(needed), int | float):
+    content = read_json(path, kind)
+    if needed not in content:
         raise UserError(f"{path} is damaged: it holds no {needed}")
     return content
 
 
 def read_history(results_dir: Path, run: str) -> dict[str, Any]:
-    """history.json of a run.
+    """history.json of a run. What a plain training script does not state is filled in, and noticed.
 
     Raises:
+        UsageError: the run's name leads out of `results_dir`.
         UserError: there is none, it holds no epoch yet, or it is damaged.
     """
+    check_run_name(run, "run")
     path = results_dir / run / "history.json"
     if not path.exists():
-        raise UserError(f"{path} does not exist; train that run first")
-    history = read_json(path)
-    if not isinstance(history, dict) or not history.get("train_loss"):
+        raise UserError(f"{path} does not exist; train that run first: {command('src/train.py', '--model', run)}")
+    content = read_json(path)
+    if not isinstance(content, dict) or not content.get("train_loss"):
         raise UserError(f"{path} holds no epoch")
-    if missing := [name for name in (*CURVES, *ABOUT) if name not in history]:
+    if missing := [name for name in CURVES if name not in content]:
         raise UserError(f"{path} is damaged: it lacks {', '.join(missing)}; train that run again")
-    lengths = {len(history[name]) if isinstance(history[name], list) else 0 for name in CURVES}
-    if len(lengths) > 1 or not 1 <= history["best_epoch"] <= min(lengths):
+    history: dict[str, Any] = {OTHER_NAMES.get(str(name), str(name)): value for name, value in content.items()}
+    validated(formats.History, history, f"{path} is damaged")
+    epochs = len(history["train_loss"])
+    lists = [*CURVES, *(name for name in ("ema_val_loss", "ema_val_acc") if name in history)]
+    best_epoch = history.setdefault("best_epoch", _best_epoch(history["val_acc"]))
+    if any(len(history[name]) != epochs for name in lists) or not 1 <= best_epoch <= epochs:
         raise UserError(f"{path} is damaged: its lists or best_epoch do not fit each other; train that run again")
+    for name in ("config", "dataset"):
+        history.setdefault(name, {})
+    if unstated := [words for name, words in ABOUT.items() if name not in content]:
+        notice(f"{path} states {listed(unstated)}")
     return history
+
+
+def _best_epoch(accuracies: list[float]) -> int:
+    """The first epoch with the highest accuracy, counted from 1."""
+    known = [-math.inf if math.isnan(accuracy) else accuracy for accuracy in accuracies]
+    return known.index(max(known, default=-math.inf)) + 1 if known else 1
+
+
+def best_is_averaged(history: dict[str, Any]) -> bool:
+    """Whether the best epoch's weights are the moving average; of equal accuracies the plain weights are taken."""
+    best = history["best_epoch"] - 1
+    if "best_weights" in history:
+        return history["best_weights"] == "ema"
+    return "ema_val_acc" in history and history["ema_val_acc"][best] > history["val_acc"][best]
+
+
+def data_title(history: dict[str, Any]) -> str:
+    """What a run learned, such as "tiny-imagenet, 200 classes"."""
+    data = history["dataset"]
+    name = data.get("name", UNSTATED)
+    return f"{name}, {data['classes']} classes" if "classes" in data else name
 
 
 def epochs_table(history: dict[str, Any]) -> pd.DataFrame:
@@ -148,7 +200,7 @@ def epochs_table(history: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.RangeIndex(1, count + 1, name="epoch"))
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path | TextIO) -> pd.DataFrame:
     """A CSV with a header, each cell as the text that stands there; empty without the file.
 
     Raises:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tinybench.analysis.groups import Group, trained
-from tinybench.analysis.results import RunResults
+from tinybench.analysis.results import RunResults, attempt
 from tinybench.errors import UserError
 from tinybench.runtime.files import read_json
 
@@ -57,7 +57,7 @@ def robustness_table(runs: Sequence[RunResults]) -> pd.DataFrame:
     as they are; accuracy (percent).
 
     Raises:
-        UserError: no run's robustness was measured, or a file is damaged.
+        UserError: no run's robustness was measured.
     """
     rows = [
         (group.label, kind, family, strength, accuracy)
@@ -87,8 +87,8 @@ def mean_corruption_errors(runs: Sequence[RunResults]) -> dict[str, float]:
 
 
 def _measured(runs: Sequence[RunResults]) -> list[tuple[Group, list[dict[str, Any]]]]:
-    """The recipes whose robustness was measured, with what is in the files of their runs."""
-    contents = [(group, [read_robustness(run) for run in group.runs]) for group in trained(runs)]
+    """The recipes whose robustness was measured, with what is in the files of their runs; damaged ones are noticed."""
+    contents = [(group, [attempt(read_robustness, run) for run in group.runs]) for group in trained(runs)]
     measured = [(group, [content for content in found if content]) for group, found in contents if any(found)]
     if not measured:
         raise UserError(f"robustness was not measured; measure it with {COMMAND}")
@@ -107,14 +107,17 @@ def mean_corruption_error(robustness: dict[str, Any], alexnet_robustness: dict[s
         UserError: they were measured on different images or corruptions, or AlexNet makes no error to compare with.
     """
     images, alexnet_images = (
-        (about["dataset"], about["settings"]["images_per_class"], about["settings"]["seed"])
+        (about.get("dataset"), settings.get("images_per_class"), settings.get("seed"))
         for about in (robustness, alexnet_robustness)
+        for settings in [about.get("settings", {})]
     )
     if images != alexnet_images:
         raise UserError("the robustness of the two networks was measured on different images; measure both again")
-    errors, reference = (_errors(about["corruptions"]) for about in (robustness, alexnet_robustness))
+    errors, reference = (_errors(about.get("corruptions", {})) for about in (robustness, alexnet_robustness))
     if errors.keys() != reference.keys():
         raise UserError("the robustness of the two networks was measured on different corruptions; measure both again")
+    if not errors:
+        raise UserError(f"no corruption was measured; measure them with {COMMAND}")
     if not all(reference.values()):
         raise UserError("AlexNet makes no errors on some corruption, so there is nothing to compare errors with")
     return 100 * float(np.mean([errors[name] / reference[name] for name in errors]))

@@ -2,12 +2,16 @@
 
 import contextlib
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
+
+from tinybench import cli
 from tinybench.comparison.plan import Run
-from tinybench.comparison.status import ERROR, MEASUREMENTS, epochs_done
-from tinybench.errors import NO_MEMORY, UserError, out_of_memory
+from tinybench.comparison.status import ERROR, LOCK, MEASUREMENTS, epochs_done, status_of
+from tinybench.errors import UserError, out_of_memory
 from tinybench.evaluation.measure import count_flops, measure_inference
 from tinybench.evaluation.testing import TestOptions, Weights, test_run
 from tinybench.recipe import Device, Recipe, RunOptions
@@ -17,6 +21,8 @@ from tinybench.training.checkpoint import load_network, read_checkpoint
 from tinybench.training.trainer import Stopped, train
 
 LOG = "log.txt"
+HELD = "left to another process, which is carrying it out"  # the outcome of a run that neither went well nor failed
+PROBED_SECONDS = 2.0  # a lock may be held for a moment by somebody who asks whether it is held
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +71,47 @@ def execute(run: Run, place: Place) -> None:
 def execute_logged(run: Run, place: Place) -> str | None:
     """Carry out a run, printing into its log.txt; the reason is returned, and kept in error.txt, if it fails.
 
+    A run that another process holds is left alone: the reason is HELD. One that it has finished meanwhile is done.
+
     Raises:
         Stopped: a signal ended it; it can be resumed.
     """
     folder = place.results_dir / run.name
+    try:
+        with _held(folder):
+            state = status_of(run, place.results_dir, held=True).state
+            if state == "running":
+                return HELD
+            if state != "finished":
+                (folder / ERROR).unlink(missing_ok=True)
+                _execute_into_log(run, place, folder / LOG)
+    except filelock.Timeout:
+        return HELD
+    except Stopped:
+        raise
+    except Exception as error:  # whatever went wrong here, the other runs go on
+        reason = _reason(error)
+        with contextlib.suppress(OSError, UserError):  # a full disk has no room for the reason either
+            write_text(folder / ERROR, reason + "\n")
+        return reason
+    return None
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a run for this process alone, from its training to its measurements.
+
+    Raises:
+        filelock.Timeout: another process holds it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / ERROR).unlink(missing_ok=True)
+    with filelock.FileLock(folder / LOCK, timeout=PROBED_SECONDS):
+        yield
+
+
+def _execute_into_log(run: Run, place: Place, path: Path) -> None:
     with (
-        (folder / LOG).open("a", encoding="utf-8", buffering=1) as log,
+        path.open("a", encoding="utf-8", buffering=1) as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):
@@ -81,10 +120,14 @@ def execute_logged(run: Run, place: Place) -> str | None:
         except Stopped as error:
             print(error)
             raise
-        except Exception as error:  # whatever went wrong here, the other runs go on
-            traceback.print_exc()
-            reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            reason = NO_MEMORY if out_of_memory(error) else reason.splitlines()[0]
-            write_text(folder / ERROR, reason + "\n")
-            return reason
-    return None
+        except Exception:
+            with contextlib.suppress(OSError):  # what went wrong may be that the disk is full
+                traceback.print_exc()
+            raise
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) or out_of_memory(error):
+        return cli.describe(error)
+    reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    return reason.splitlines()[0]

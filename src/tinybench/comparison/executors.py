@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import tinybench
-from tinybench.comparison.execute import Place, execute_logged
+from tinybench.comparison.execute import LOG, Place, execute_logged
 from tinybench.comparison.plan import Run
 from tinybench.errors import UsageError
 from tinybench.recipe import Device
@@ -61,7 +61,14 @@ def run_here(runs: Sequence[Run], place: Place, watch: Watch) -> Iterator[Outcom
         try:
             yield run, receiver.recv()
         except EOFError:
-            yield run, f"its process was lost with exit code {process.exitcode}; perhaps the memory did not suffice"
+            yield run, _lost(process.exitcode, place.results_dir / run.name / LOG)
+
+
+def _lost(exit_code: int | None, log: Path) -> str:
+    """Why a process ended without an outcome. Where memory runs out, the system kills."""
+    if exit_code == -signal.SIGKILL:
+        return "its process was killed; perhaps the memory did not suffice"
+    return f"its process ended with exit code {exit_code}; {log} may say why"
 
 
 def _child(run: Run, place: Place, sender: Any) -> None:

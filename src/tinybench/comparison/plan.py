@@ -84,6 +84,8 @@ class Plan:
         ]
 
     def _recipe(self, name: str) -> Recipe:
+        if "/" in name:
+            raise UsageError(f"{name!r} is the name of a folder in the plan's, and so has no separators")
         own = dict(self.overrides_for.get(name, {}))
         entry = own.pop("recipe", name)
         changes = self.overrides | own

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from tqdm import tqdm
 
 from tinybench.comparison.estimate import epoch_seconds
-from tinybench.comparison.execute import Place
+from tinybench.comparison.execute import HELD, Place
 from tinybench.comparison.executors import Executor
 from tinybench.comparison.plan import Run
 from tinybench.comparison.status import Status, epochs_done
@@ -53,6 +53,8 @@ def carry_out(runs: Sequence[Run], statuses: Mapping[str, Status], place: Place,
             if reason is None:
                 results = read_json(place.results_dir / run.name / "test_results.json")
                 line = f"top-1 {results['test_acc']:.2f} %, top-5 {results['test_top5_acc']:.2f} %"
+            elif reason == HELD:
+                line = reason
             else:
                 failed.append(run)
                 line = f"failed: {reason}"

@@ -16,6 +16,7 @@ from tinybench.training.checkpoint import difference
 State = Literal["waiting", "running", "interrupted", "failed", "trained", "finished"]
 
 ERROR = "error.txt"  # why the last attempt failed
+LOCK = ".compare.lock"  # held by the process that carries the run out; .lock by any that trains in its folder
 MEASUREMENTS = "measurements.json"  # written last: with it, a run is finished
 
 
@@ -25,7 +26,7 @@ class Status:
 
     Attributes:
         epochs: how many are done.
-        note: why it failed, or the best validation accuracy so far.
+        note: why it failed, or the best validation accuracy so far and of which weights, or that a file is damaged.
     """
 
     state: State
@@ -33,8 +34,11 @@ class Status:
     note: str = ""
 
 
-def status_of(run: Run, results_dir: Path) -> Status:
+def status_of(run: Run, results_dir: Path, *, held: bool = False) -> Status:
     """Where a run stands.
+
+    Args:
+        held: whether it is this process that carries the run out; it is then called running only if another trains it.
 
     Raises:
         UsageError: its folder holds a run of another recipe.
@@ -43,8 +47,8 @@ def status_of(run: Run, results_dir: Path) -> Status:
     history = _history(folder)
     check_same_recipe(run, folder, history)
     epochs = len(history.get("train_loss", ()))
-    note = f"validation {history['val_acc'][history['best_epoch'] - 1]:.2f} %" if epochs else ""
-    if _is_locked(folder):
+    note = _note(history) if epochs else ""
+    if any(_is_locked(folder / name) for name in ((".lock",) if held else (LOCK, ".lock"))):
         return Status("running", epochs, note)
     if (folder / ERROR).exists():
         return Status("failed", epochs, (folder / ERROR).read_text(encoding="utf-8").strip())
@@ -74,10 +78,16 @@ def _history(folder: Path) -> dict[str, Any]:
         return {}  # no epoch is done yet
 
 
-def _is_locked(folder: Path) -> bool:
-    if not (folder / ".lock").exists():
+def _note(history: dict[str, Any]) -> str:
+    best = max(history["val_acc"])
+    averaged = max(history.get("ema_val_acc", ()), default=best)
+    return f"validation {max(best, averaged):.2f} %{', averaged weights' if averaged > best else ''}"
+
+
+def _is_locked(path: Path) -> bool:
+    if not path.exists():
         return False
-    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    lock = filelock.FileLock(path, timeout=0)
     try:
         lock.acquire()
     except filelock.Timeout:

@@ -2,15 +2,18 @@
 
 import contextlib
 import json
+import math
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tinybench.errors import UserError
+from tinybench.errors import UsageError, UserError
 from tinybench.validation import validated
+
+START_BYTES = 4096  # of a file, by which it is known
 
 
 @contextlib.contextmanager
@@ -86,6 +89,51 @@ def json_text(value: Any) -> str:
 def write_json(path: Path, value: Any) -> None:
     """Write a value as `json_text` says."""
     write_text(path, json_text(value))
+
+
+def update_json(path: Path, value: Any) -> None:
+    """As `write_json`, but a file that says the same stays as it is, in whatever form its numbers are written."""
+    with contextlib.suppress(UserError):  # missing or damaged
+        if _same(read_json(path), json.loads(json.dumps(value))):
+            return
+    write_json(path, value)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-6)  # the last digits depend on the machine
+    return one == other
+
+
+def check_output(path: Path | None, force: bool, is_ours: Callable[[bytes], bool]) -> None:
+    """Refuse to write over a file of something else; call it before the work that `path` is to hold.
+
+    Args:
+        force: whether the user allows it; what is no file, a device or a folder, stays whatever is allowed.
+        is_ours: tells from the first bytes of a file whether the same command wrote it.
+
+    Raises:
+        UsageError: the file is not touched without --force, or at all.
+    """
+    if path is None or not path.exists():
+        return
+    if not path.is_file():
+        raise UsageError(f"{path} is there already and no file; name another output")
+    if not force:
+        with path.open("rb") as file:
+            ours = is_ours(file.read(START_BYTES))
+        if not ours:
+            raise UsageError(f"{path} is there already and was not written by this command; replace it with --force")
+
+
+def has_keys(*keys: str) -> Callable[[bytes], bool]:
+    """For `check_output`: whether a file begins as JSON of an object with these keys, in this order."""
+    pattern = re.compile(b"".join([rb"\s*\{", *(f'.*"{re.escape(key)}":'.encode() for key in keys)]), re.DOTALL)
+    return lambda start: pattern.match(start) is not None
 
 
 def read_json(path: Path, kind: Any = Any) -> Any:

@@ -8,11 +8,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from tinybench.analysis.colors import MODEL_COLORS, model_color
-from tinybench.analysis.figures.style import new_figure, note, seed_count, styles, task_title
+from tinybench.analysis.figures.style import new_figure, note, seed_count, styles, task_title, weights_note
 from tinybench.analysis.groups import Group, tested
 from tinybench.analysis.published import CHOSEN_ON_TEST, HONEST, PRETRAINED, same_task, with_kinds
 from tinybench.analysis.results import RunResults
 from tinybench.analysis.statistics import mean_interval
+from tinybench.analysis.words import listed
 
 PUBLISHED_MARKERS = {HONEST: "o", CHOSEN_ON_TEST: "X", PRETRAINED: "*"}
 
@@ -32,7 +33,9 @@ def accuracy_bars(runs: Sequence[RunResults]) -> Figure:
     for row, group in enumerate(groups):
         color = style[group.label].color
         for key, offset, face in (("test_acc", -0.2, color), ("test_top5_acc", 0.2, "none")):
-            interval = mean_interval(_accuracies(group, key))
+            if not (accuracies := _accuracies(group, key)):
+                continue
+            interval = mean_interval(accuracies)
             look = {"facecolor": face, "edgecolor": color, "hatch": "" if face == color else "////"}
             place.barh(row + offset, interval.mean, 0.36, **look)
             end = interval.mean
@@ -57,12 +60,13 @@ def accuracy_bars(runs: Sequence[RunResults]) -> Figure:
     )
     single = [group.label for group in groups if len(group.runs) == 1]
     if len(single) == len(groups):
-        note(figure, "one seed each, which allows no interval over seeds")
+        note(figure, "one seed each, which allows no interval over seeds", weights_note(groups))
     else:
         note(
             figure,
             f"mean over {seed_count(groups)}; black lines: 95 % interval of the mean over seeds",
-            f"one seed allows no interval: {', '.join(single)}" if single else "",
+            f"one seed allows no interval: {listed(single)}" if single else "",
+            weights_note(groups),
         )
     return figure
 
@@ -112,4 +116,6 @@ def published_accuracy(runs: Sequence[RunResults], published: pd.DataFrame) -> F
 
 
 def _accuracies(group: Group, key: str) -> list[float]:
-    return [run.tests["best"][key] for run in group.runs]
+    """Of all seeds; none where the results of one lack it."""
+    tests = [run.tests["best"] for run in group.runs]
+    return [test[key] for test in tests] if all(key in test for test in tests) else []

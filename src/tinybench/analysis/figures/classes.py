@@ -8,10 +8,11 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from tinybench.analysis.classes import class_results, class_table
-from tinybench.analysis.figures.style import heat_map, new_figure, note, seed_count
+from tinybench.analysis.figures.style import heat_map, new_figure, note, seed_count, weights_note
 from tinybench.analysis.groups import most_accurate, tested
 from tinybench.analysis.results import RunResults
 from tinybench.analysis.similarity import class_order, row_correlation, wordnet_similarity
+from tinybench.analysis.words import listed
 from tinybench.errors import UserError
 
 MOST_NAMES = 40  # more would not be legible
@@ -30,7 +31,7 @@ def confusion_matrix(runs: Sequence[RunResults], label: str = "") -> Figure:
     """
     groups = {group.label: group for group in tested(runs)}
     if label and label not in groups:
-        raise UserError(f"{label} has not been tested; there are: {', '.join(groups)}")
+        raise UserError(f"{label} has not been tested; there are: {listed(groups)}")
     group = groups[label] if label else most_accurate(list(groups.values()))
     results = class_results(group)
     confusion = results.confusion
@@ -60,7 +61,7 @@ def confusion_matrix(runs: Sequence[RunResults], label: str = "") -> Figure:
     axes[0, 0].set_ylabel("class")
     axes[0, 0].set_title(f"{group.label}, {seed_count([group])}")
     alike = "with similar answers" if meaning is None else "of similar meaning (WordNet)"
-    note(figure, f"{len(confusion)} classes; those {alike} are neighbours")
+    note(figure, f"{len(confusion)} classes; those {alike} are neighbours", weights_note([group]))
     return figure
 
 
@@ -74,11 +75,12 @@ def class_accuracy(runs: Sequence[RunResults]) -> Figure:
     names = table.index.get_level_values("name")
     count = len(table)
     if count <= MOST_NAMES:
-        figure, axes = new_figure(4 + 0.9 * len(table.columns), 1.5 + 0.32 * count)
+        figure, axes = new_figure(4 + 0.9 * len(table.columns), 2.3 + 0.32 * count)
         heat_map(axes[0, 0], table.to_numpy(), bar="right (%)", annotate=".0f", vmin=0, vmax=100, linewidths=0.5)
         axes[0, 0].set_xticks(np.arange(len(table.columns)) + 0.5, table.columns, rotation=30, ha="right")
         axes[0, 0].set_yticks(np.arange(count) + 0.5, names, rotation=0)
         axes[0, 0].set_ylabel("class, hardest first")
+        note(figure, weights_note(tested(runs)))
         return figure
     figure, axes = new_figure(11, 2.2 + 0.4 * len(table.columns))
     heat_map(axes[0, 0], table.to_numpy().T, bar="right (%)", vmin=0, vmax=100)
@@ -86,4 +88,5 @@ def class_accuracy(runs: Sequence[RunResults]) -> Figure:
     axes[0, 0].set_xticks(shown + 0.5, names[shown], rotation=45, ha="right", rotation_mode="anchor", fontsize=9)
     axes[0, 0].set_yticks(np.arange(len(table.columns)) + 0.5, table.columns, rotation=0)
     axes[0, 0].set_xlabel(f"{count} classes, hardest first; {len(shown)} of them named")
+    note(figure, weights_note(tested(runs)))
     return figure

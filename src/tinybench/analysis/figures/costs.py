@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from tinybench.analysis.costs import COSTS, cost_table, devices, pareto_front
-from tinybench.analysis.figures.style import legend_of_models, new_figure, note, seed_count, styles, task_title
+from tinybench.analysis.figures.style import (
+    legend_of_models,
+    log_scale,
+    new_figure,
+    note,
+    seed_count,
+    styles,
+    task_title,
+    weights_note,
+)
 from tinybench.analysis.groups import tested
 from tinybench.analysis.results import RunResults
 
@@ -21,7 +30,7 @@ def accuracy_against_costs(runs: Sequence[RunResults]) -> Figure:
     """
     groups = tested(runs)
     table, style = cost_table(runs), styles(runs)
-    figure, axes = new_figure(10, 7, 2, 2, sharey=True)
+    figure, axes = new_figure(12, 7, 2, 2, sharey=True)
     for cost, place in zip(COSTS, axes.flat, strict=True):
         place.set_xlabel(cost.label)
         known = table[table[cost.name].notna()]
@@ -44,7 +53,7 @@ def accuracy_against_costs(runs: Sequence[RunResults]) -> Figure:
             place.plot([x, x], [row["low"], row["high"]], color=color, linewidth=1.5)
             place.plot(x, y, linestyle="none", label=label, **style[label].of_points() | {"markersize": 9})
         if known[cost.name].max() > 20 * known[cost.name].min() > 0:
-            place.set_xscale("log")
+            log_scale(place.xaxis)
         else:
             place.set_xlim(0, 1.08 * known[cost.name].max())
     for place in axes[:, 0]:
@@ -58,6 +67,7 @@ def accuracy_against_costs(runs: Sequence[RunResults]) -> Figure:
         f"mean over {seed_count(groups)}; vertical lines: 95 % interval of that mean"
         if any(len(group.runs) > 1 for group in groups)
         else "one seed each",
+        weights_note(groups),
         "" if len(machines) == 1 else f"times and memory are of {len(machines)} devices and do not compare",
     )
     return figure

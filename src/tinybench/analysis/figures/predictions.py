@@ -7,11 +7,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from tinybench.analysis.answers import agreement_matrices, correct_by_recipe, pooled, predictions_by_recipe
-from tinybench.analysis.figures.style import heat_map, new_figure, note, panels, styles
+from tinybench.analysis.figures.style import fitted, heat_map, new_figure, note, panels, styles, title_of, weights_note
+from tinybench.analysis.groups import tested
 from tinybench.analysis.predictions import reliability_table, scores
 from tinybench.analysis.results import RunResults
 from tinybench.analysis.significance import critical_difference_groups, pairwise_comparisons
 from tinybench.analysis.statistics import bootstrap_interval
+from tinybench.analysis.words import listed
 from tinybench.errors import UserError
 
 FEW_ANSWERS = 10
@@ -39,14 +41,15 @@ def reliability_diagram(runs: Sequence[RunResults]) -> Figure:
         share = bins["count"] / bins["count"].sum()
         axes.step(middle, share, where="mid", color="0.35", linewidth=1.5, label="share of the answers")
         error = np.mean([scores(member)["ece"] for member in members])
-        axes.set_title(f"{label}, ECE {error:.3f}", fontsize=12)
+        axes.set_title(f"{title_of(label)}, ECE {error:.3f}", fontsize=12)
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
         axes.set_aspect("equal")
     figure.supylabel("accuracy; share of the answers", fontsize=11)
     handles = [Patch(color="0.6", label="accuracy"), *places[0].get_legend_handles_labels()[0]]
     figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=10)
-    figure.supxlabel(f"confidence (pale bars: fewer than {FEW_ANSWERS} answers)", fontsize=11)
+    about = [f"confidence (pale bars: fewer than {FEW_ANSWERS} answers)", weights_note(tested(runs))]
+    figure.supxlabel(fitted(figure, *about), fontsize=11)
     return figure
 
 
@@ -63,8 +66,8 @@ def agreement_between_models(runs: Sequence[RunResults]) -> Figure:
     if sum(len(members) for members in by_recipe.values()) < 2:
         raise UserError("agreement needs two tested runs; train and test another one")
     same, kappa = agreement_matrices(by_recipe)
-    size = 2.2 + 0.62 * len(same)
-    figure, axes = new_figure(2 * size + 1, size, columns=2)
+    size = 2.8 + 0.62 * len(same)
+    figure, axes = new_figure(2 * size + 1, size + 0.6, columns=2)
     for place, table, title, form in (
         (axes[0, 0], same, "same answer (%)", ".0f"),
         (axes[0, 1], kappa, "failing on the same images (κ)", ".2f"),
@@ -80,6 +83,7 @@ def agreement_between_models(runs: Sequence[RunResults]) -> Figure:
         figure,
         "means over pairs of runs; diagonal: two seeds of one recipe" + (" (empty for one seed)" if single else ""),
         "κ: 1 if they fail on the same images, 0 if no more often than by chance",
+        weights_note(tested(runs)),
     )
     return figure
 
@@ -118,6 +122,7 @@ def critical_differences(runs: Sequence[RunResults]) -> Figure:
         figure,
         "coloured lines: 95 % interval over test images and seeds",
         "black lines: no two of these differ with p < 0.05 (Holm)" if bars else "all differ with p < 0.05 (Holm)",
-        f"one seed, so that nothing is said of others: {', '.join(single)}" if single else "",
+        f"one seed, so that nothing is said of others: {listed(single)}" if single else "",
+        weights_note(tested(runs)),
     )
     return figure

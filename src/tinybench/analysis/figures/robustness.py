@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from tinybench.analysis.figures.style import legend_of_models, panels, styles, whole_numbers
+from tinybench.analysis.figures.style import fitted, legend_of_models, panels, styles, weights_note, whole_numbers
+from tinybench.analysis.groups import trained
 from tinybench.analysis.results import RunResults
 from tinybench.analysis.robustness import COMMAND, robustness_table
 from tinybench.errors import UserError
@@ -49,7 +50,7 @@ def _curves(runs: Sequence[RunResults], kind: str, strength: str, about: str) ->
         axes.set_title(family.upper() if kind == "attack" else family)
         whole_numbers(axes)
     places[0].set_ylim(0, 1.05 * table["accuracy"].max())
-    figure.supxlabel(f"{strength}; {about}", fontsize=11)
+    figure.supxlabel(fitted(figure, f"{strength}; {about}", weights_note(trained(runs))), fontsize=11)
     figure.supylabel("test accuracy (%)", fontsize=11)
     legend_of_models(figure, places[0])
     return figure

@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from tinybench.analysis.colors import model_color
-from tinybench.analysis.figures.style import new_figure, note
+from tinybench.analysis.figures.style import log_scale, new_figure, note
 
 LABELLED = 12  # layers that are named, those that take longest
 
@@ -44,12 +43,8 @@ def roofline(profiled: dict[str, Any]) -> Figure:
     longest = sorted(range(len(layers)), key=lambda index: -layers[index][3])[:LABELLED]
     for index in longest:
         place.annotate(layers[index][0], places[index], textcoords="offset points", xytext=(7, -4), fontsize=8)
-    place.set_xscale("log")
-    place.set_yscale("log")
     for axis in (place.xaxis, place.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter(NullFormatter())
+        log_scale(axis)
     place.set_xlabel("operations a byte moved (estimate)")
     place.set_ylabel("10⁹ operations a second")
     place.set_title(f"{profiled['model']}, {profiled['precision']}, batch {profiled['batch_size']}")

@@ -6,7 +6,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tinybench.analysis.results import epochs_table
+from tinybench.analysis.results import best_is_averaged, data_title, epochs_table
 
 # Colours that stay apart for colour-blind readers; line styles and markers keep them apart in black and white.
 PALETTE = sns.color_palette("colorblind")
@@ -36,17 +36,15 @@ def _curves(name: str, history: dict[str, Any], what: str, label: str) -> Figure
     for column, style in ((f"train_{what}", TRAIN), (f"val_{what}", VALIDATION), (f"ema_val_{what}", AVERAGE)):
         if column in table:
             curves.plot(table.index, table[column], markersize=marker_size, **style)
-    averaged = f"ema_val_{what}" in table and table["ema_val_acc"].max() > table["val_acc"].max()
-    if "best_weights" in history:
-        averaged = history["best_weights"] == "ema"
+    averaged = best_is_averaged(history)
     value = table[f"{'ema_' if averaged else ''}val_{what}"][best]
     star = {"marker": "*", "markersize": 16, "color": "black", "linestyle": "none"}
-    curves.plot(best, value, label=f"best epoch: {best} ({value:.2f})", **star)
+    kind = ", averaged weights" if averaged else ""
+    curves.plot(best, value, label=f"best epoch: {best} ({value:.2f}{kind})", **star)
     curves.axvline(best, color="black", linewidth=0.8, linestyle=":")
     curves.set_ylabel(label)
-    curves.set_title(
-        f"{name}: {config['model']} on {history['dataset']['name']}, {history['dataset']['classes']} classes"
-    )
+    learned = " on ".join(filter(None, (config.get("model"), data_title(history))))
+    curves.set_title(f"{name}: {learned}")
     curves.legend()
     rate.plot(table.index, table["lr"], color=PALETTE[7], drawstyle="steps-mid", marker="." if marker_size else "")
     rate.set_ylabel("learning\nrate")
@@ -61,10 +59,10 @@ def _curves(name: str, history: dict[str, Any], what: str, label: str) -> Figure
 
 def _caption(config: dict[str, Any], what: str) -> str:
     notes = []
-    if config["mixup_cutmix_alpha"] > 0:
+    if config.get("mixup_cutmix_alpha", 0) > 0:
         notes.append("training images are mixed: both labels count by their share")
-    if config["label_smoothing"] > 0 and what == "loss":
+    if config.get("label_smoothing", 0) > 0 and what == "loss":
         notes.append(f"the training loss has label smoothing {config['label_smoothing']}, the validation loss none")
-    if config["augment"] != "none":
+    if config.get("augment", "none") != "none":
         notes.append("training images are varied, validation images are not")
     return "\n".join(notes)  # side by side they would not fit on the page

@@ -1,5 +1,6 @@
 """What all figures of a comparison share: their look, and one colour, line and marker for each model."""
 
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +9,13 @@ from typing import Any
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from tinybench.analysis.colors import MODEL_COLORS, model_color
-from tinybench.analysis.groups import Group, group_runs
-from tinybench.analysis.results import RunResults
+from tinybench.analysis.groups import Group, averaged, group_runs
+from tinybench.analysis.results import RunResults, data_title
 from tinybench.analysis.words import span
 
 Line = str | tuple[int, tuple[int, ...]]
@@ -28,6 +30,7 @@ OTHER_LINES: tuple[Line, ...] = ((0, (3, 3)), (0, (1, 3)), (0, (6, 3, 2, 3)), (0
 # One hue, so that darker is always more, also in print.
 SHADES = "Blues"
 MARKS_PER_LINE = 8
+LETTERS_PER_INCH = 12  # of small print
 
 
 @dataclass(frozen=True)
@@ -95,16 +98,41 @@ def whole_numbers(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
 
+def log_scale(axis: XAxis | YAxis) -> None:
+    """A logarithmic axis with plain numbers; the usual ones are formulas, and text is drawn as it is here."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def title_of(label: str) -> str:
+    """The label of a recipe in two lines, for a panel as narrow as that."""
+    return label.replace(", ", "\n", 1)
+
+
 def note(figure: Figure, *sentences: str) -> None:
     """Small print below the figure."""
-    if text := "\n".join(sentence for sentence in sentences if sentence):
+    if text := fitted(figure, *sentences):
         figure.supxlabel(text, fontsize=9, color="0.3")
+
+
+def fitted(figure: Figure, *sentences: str) -> str:
+    """Sentences below each other, in lines that are no longer than the figure is wide."""
+    letters = int(LETTERS_PER_INCH * figure.get_size_inches()[0])
+    return "\n".join(textwrap.fill(sentence, letters) for sentence in sentences if sentence)
 
 
 def task_title(group: Group) -> str:
     """What the runs learned, as a title."""
-    data = group.runs[0].history["dataset"]
-    return f"{data['name']}, {data['classes']} classes"
+    return data_title(group.runs[0].history)
+
+
+def weights_note(groups: Sequence[Group]) -> str:
+    """For small print: the recipes whose best epochs, which were tested, are of averaged weights, not of plain ones."""
+    found = [f"{group.recipe} ({which})" for group in groups if (which := averaged(group.runs)) != "plain"]
+    others = ["others plain"] if len(found) < len(groups) else []
+    return f"weights of the best epochs: {', '.join(found + others)}" if found else ""
 
 
 def heat_map(axes: Axes, values: np.ndarray, *, bar: str, annotate: str = "", **options: Any) -> None:

@@ -8,13 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tinybench.analysis.figures.style import (
+    Style,
     legend_of_models,
+    log_scale,
     new_figure,
     note,
     panels,
     seed_count,
     styles,
     task_title,
+    title_of,
     whole_numbers,
 )
 from tinybench.analysis.groups import Group, trained
@@ -26,24 +29,26 @@ Values = Callable[[RunResults], Sequence[float]]
 def learning_curves(runs: Sequence[RunResults]) -> Figure:
     """Validation accuracy and loss of every recipe by epoch: mean over seeds, band from lowest to highest.
 
-    A curve ends with the shortest of its seeds, so that every point is a mean over all of them.
+    A curve ends with the shortest of its seeds, so that every point is a mean over all of them. Beside the curve of the
+    plain weights, a pale one is that of their moving average.
 
     Raises:
         UserError: there is no run.
     """
     groups = trained(runs)
-    figure, axes = new_figure(11, 4.3, columns=2)
+    figure, axes = new_figure(13, 4.3, columns=2)
     for place, name, label in zip(
         axes[0], ("val_acc", "val_loss"), ("validation accuracy (%)", "validation loss (nats)"), strict=True
     ):
         _lines(place, runs, partial(_listed, name=name))
+        averages = _averages(place, groups, styles(runs), f"ema_{name}")
         place.set_ylabel(label)
     losses = [loss for run in runs for loss in run.history["val_loss"]]
     if max(losses) > 10 * min(losses):  # a network that started badly would leave nothing to see of the others
-        axes[0, 1].set_yscale("log")
+        log_scale(axes[0, 1].yaxis)
     legend_of_models(figure, axes[0, 0])
     figure.suptitle(task_title(groups[0]))
-    note(figure, _band(groups))
+    note(figure, _band(groups), "pale lines: averaged weights" if averages else "")
     return figure
 
 
@@ -52,7 +57,8 @@ def generalization_gap(runs: Sequence[RunResults]) -> Figure:
 
     Train accuracy is that of the training batches: of varied and, under MixUp and CutMix, of mixed images, with
     dropout, while the weights still move. It is therefore lower than the accuracy on the plain training images would
-    be, and the gap may be negative. Gaps of networks with different augmentation do not compare.
+    be, and the gap may be negative. Gaps of networks with different augmentation do not compare. Both are of the plain
+    weights, not of their moving average.
 
     Raises:
         UserError: there is no run.
@@ -95,7 +101,8 @@ def learning_rates(runs: Sequence[RunResults]) -> Figure:
         axes.yaxis.set_major_formatter("{x:g}")
         whole_numbers(axes)
         how = ", ".join(str(config[name]) for name in ("optimizer", "scheduler") if name in config)
-        axes.set_title(f"{group.label}: {how}" if how else group.label, fontsize=11)
+        title = title_of(group.label)
+        axes.set_title(f"{title}: {how}" if how else title, fontsize=11)
     figure.supxlabel("epoch", fontsize=11)
     figure.supylabel("learning rate", fontsize=11)
     return figure
@@ -123,6 +130,16 @@ def _lines(axes: Axes, runs: Sequence[RunResults], values: Values) -> None:
     axes.set_xlim(0.5, longest + 0.5)
     axes.set_xlabel("epoch")
     whole_numbers(axes)
+
+
+def _averages(axes: Axes, groups: Sequence[Group], style: dict[str, Style], name: str) -> bool:
+    """Draw the curves of averaged weights, of the recipes that have them, and return whether there are any."""
+    found = [group for group in groups if all(name in run.history for run in group.runs)]
+    for group in found:
+        mean, _, _ = mean_curve(group, partial(_listed, name=name))
+        look = style[group.label]
+        axes.plot(range(1, len(mean) + 1), mean, color=look.color, linestyle=look.line, linewidth=3.5, alpha=0.35)
+    return bool(found)
 
 
 def _listed(run: RunResults, name: str) -> list[float]:

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from tinybench.analysis.answers import correct_by_recipe, predictions_by_recipe
+from tinybench.analysis.comparison import known_mean
 from tinybench.analysis.costs import COSTS, cost_table, devices, pareto_front
-from tinybench.analysis.groups import tested
+from tinybench.analysis.groups import averaged, tested
 from tinybench.analysis.predictions import ensemble, scores, topk_accuracy
 from tinybench.analysis.published import HONEST, same_task, with_kinds
-from tinybench.analysis.results import RunResults
+from tinybench.analysis.results import RunResults, data_title
 from tinybench.analysis.robustness import mean_corruption_errors, robustness_table
 from tinybench.analysis.significance import pairwise_comparisons
 from tinybench.analysis.words import counted, listed, with_values
@@ -28,13 +29,14 @@ def leaderboard(runs: Sequence[RunResults]) -> pd.DataFrame:
     table = cost_table(runs)
     table.insert(0, "seeds", [len(groups[label].runs) for label in table.index])
     for key, name in (("test_top5_acc", "top-5 (%)"), ("ece", "ECE (%)"), ("nll", "NLL (nats)")):
-        table[name] = [fmean(run.tests["best"][key] for run in groups[label].runs) for label in table.index]
+        table[name] = [known_mean(run.tests["best"].get(key) for run in groups[label].runs) for label in table.index]
+    table["weights"] = [averaged(groups[label].runs) for label in table.index]
     table["ECE (%)"] *= 100
     labels = {cost.name: cost.label for cost in COSTS}
     table["95 % interval"] = [
         f"{row.low:.2f} to {row.high:.2f}" if row.seeds > 1 else "none from one seed" for row in table.itertuples()
     ]
-    order = ["seeds", "accuracy", "95 % interval", "top-5 (%)", "NLL (nats)", "ECE (%)", *labels]
+    order = ["seeds", "weights", "accuracy", "95 % interval", "top-5 (%)", "NLL (nats)", "ECE (%)", *labels]
     names = {"accuracy": "top-1 (%)", **labels}
     return table.sort_values("accuracy", ascending=False)[order].rename(columns=names).rename_axis("recipe").round(2)
 
@@ -182,10 +184,9 @@ def published(runs: Sequence[RunResults], table: pd.DataFrame) -> list[str]:
     """
     groups, table = tested(runs), with_kinds(table)
     if not (here := same_task(runs)):
-        data = groups[0].runs[0].history["dataset"]
         return [
-            f"The published accuracies are of all 200 classes of Tiny ImageNet. These runs learned {data['name']} with "
-            f"{data['classes']} classes, so the two do not compare."
+            "The published accuracies are of all 200 classes of Tiny ImageNet. These runs learned "
+            f"{data_title(groups[0].runs[0].history)}, so the two do not compare."
         ]
     best = table[table["kind"] == HONEST].groupby("network")["top1"].max()
     sentences = ["Against the best published without pretraining and without choosing the epoch on the test images:"]

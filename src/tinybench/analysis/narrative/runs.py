@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from tinybench.analysis.groups import trained
-from tinybench.analysis.results import RunResults
+from tinybench.analysis.groups import averaged, trained
+from tinybench.analysis.results import RunResults, data_title
 from tinybench.analysis.words import counted, listed, span
 
 
@@ -14,15 +14,14 @@ def chosen_runs(runs: Sequence[RunResults], all_runs: Sequence[RunResults]) -> l
         UserError: there are none.
     """
     groups = trained(runs)
-    first = groups[0].runs[0].history
-    data, plan = first["dataset"], groups[0].runs[0].plan
+    plan = groups[0].plan
+    images = groups[0].runs[0].history["dataset"].get("train_images")
     of_plan = f"of the plan {plan}" if plan else "outside of plans"
     seeds = span([len(group.runs) for group in groups])
     sentences = [
         f"{counted(len(runs), 'run')} {of_plan}: {counted(len(groups), 'recipe')} "
         f"({listed(group.label for group in groups)}), {seeds} {'seed' if seeds == '1' else 'seeds'} each.",
-        f"They learned {data['name']}: {counted(data['classes'], 'class')}, "
-        f"{data.get('train_images', 0):,} training images.",
+        f"They learned {data_title(groups[0].runs[0].history)}{f', {images:,} training images' if images else ''}.",
     ]
     chosen = {run.name for run in runs}
     if others := [run.name for run in all_runs if run.name not in chosen]:
@@ -43,6 +42,8 @@ def lacking(runs: Sequence[RunResults]) -> list[str]:
     if single := [group.label for group in groups if len(group.runs) == 1]:
         who = "every recipe" if len(single) == len(groups) else listed(single)
         found.append(f"**One seed only:** {who}; what another seed would give is unknown.")
+    if averages := [f"{group.label} ({which})" for group in groups if (which := averaged(group.runs)) != "plain"]:
+        found.append(f"Best epochs whose weights are moving averages, which is what was tested: {listed(averages)}.")
     planned = [run.planned_epochs for run in runs]
     if len(set(planned)) > 1:
         found.append(f"The recipes have different numbers of epochs, {span(planned)}.")

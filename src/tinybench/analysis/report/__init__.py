@@ -11,21 +11,27 @@ from typing import Any
 from tinybench.analysis.comparison import TABLE
 from tinybench.analysis.report.records import board_record
 from tinybench.analysis.report.rows import make_boards
-from tinybench.analysis.results import PUBLISHED, attempt, read_runs, read_table
-from tinybench.errors import UsageError
-from tinybench.runtime.files import write_text
+from tinybench.analysis.results import PUBLISHED, attempt, load_runs, read_table
+from tinybench.errors import UsageError, noticed
+from tinybench.recipe import check_run_name
+from tinybench.runtime.files import check_output, write_text
 
 HERE = Path(__file__).parent
 SCRIPTS = ("charts.js", "report.js")
+MARK = b"<title>tinybench report</title>"  # of page.html, by which an earlier report is known
 
 
-def build_report(results_dir: Path, output: Path, plan: str = "") -> dict[str, Any]:
+def build_report(results_dir: Path, output: Path, plan: str = "", *, force: bool = False) -> dict[str, Any]:
     """Write the report on every run below `results_dir`, or below results_dir/plan, and return what it shows.
 
+    Args:
+        force: replace whatever file `output` is.
+
     Raises:
-        UsageError: there is no such plan, or no run.
+        UsageError: there is no such plan, or no run, or `output` is another file than an earlier report.
         UserError: the page cannot be written.
     """
+    check_output(output, force, _is_report)
     content = collect(results_dir, plan)
     write_text(output, render(content))
     return content
@@ -33,27 +39,34 @@ def build_report(results_dir: Path, output: Path, plan: str = "") -> dict[str, A
 
 def collect(results_dir: Path, plan: str = "") -> dict[str, Any]:
     """All that the page shows, as plain JSON values; `build_report` says what it raises."""
+    if plan:
+        check_run_name(plan, "plan")
     folder = results_dir / plan
     if not folder.is_dir():
         raise UsageError(f"{folder} does not exist; --results_dir and --plan name the folder that holds the runs")
-    runs, problems = read_runs(results_dir, plan)
-    lines, published = (_lines(results_dir / name, problems) for name in (TABLE, PUBLISHED))
-    boards = make_boards(runs, [line for line in lines if not plan or line.get("plan") == plan])
+    with noticed() as notices:
+        lines, published = (_lines(results_dir / name) for name in (TABLE, PUBLISHED))
+        boards = make_boards(load_runs(results_dir, plan), [line for line in lines if plan in ("", line.get("plan"))])
+        records = [board_record(board) for board in boards]
     if not boards:
-        hint = problems[0] if problems else "train one: python src/train.py --model resnet"
+        hint = notices[0] if notices else "train one: python src/train.py --model resnet"
         raise UsageError(f"no run in {folder}; {hint}")
     return {
         "plan": plan,
         "built": datetime.date.today().isoformat(),
-        "groups": [board_record(board, problems) for board in boards],
-        "problems": problems,
+        "groups": records,
+        "problems": notices,
         "published": published,
     }
 
 
-def _lines(path: Path, problems: list[str]) -> list[dict[str, str]]:
-    table = attempt(problems, read_table, path)
+def _lines(path: Path) -> list[dict[str, str]]:
+    table = attempt(read_table, path)
     return [] if table is None else table.to_dict("records")
+
+
+def _is_report(start: bytes) -> bool:
+    return MARK in start
 
 
 def render(content: dict[str, Any]) -> str:

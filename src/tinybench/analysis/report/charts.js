@@ -150,7 +150,7 @@ function lineChart(host, { label, series, x, y, height, names = false, position 
 
   responsive(host, (width) => {
     const wide = names && width > 620;
-    const box = { left: 44, right: wide ? Math.min(170, 26 + 7.2 * Math.max(...series.map((line) => line.label.length))) : 14, top: y.title ? 24 : 10, bottom: x.title ? 40 : 26 };
+    const box = { left: 44, right: wide ? Math.min(210, 26 + 7.2 * Math.max(...series.map((line) => (line.brief ?? line.label).length))) : 14, top: y.title ? 24 : 10, bottom: x.title ? 40 : 26 };
     const [lowX, highX] = [Math.min(...all.map(([px]) => px)), Math.max(...all.map(([px]) => px))];
     const sx = linear(lowX === highX ? [lowX - 1, highX + 1] : [lowX, highX], [box.left + 6, width - box.right - 6]);
     const domain = y.domain ?? extent(all.map(([, py]) => py));
@@ -221,7 +221,7 @@ function endLabels(series, left, sx, sy, top, bottom) {
   for (const label of labels.reverse()) label.y = y = Math.min(label.y, y - gap);
   return h("g", {}, labels.map(({ line, x, want, y }) => [
     h("path", { d: `M${x + 5} ${want}L${left + 6} ${y}`, stroke: line.color, "stroke-width": 1.2, "stroke-dasharray": "1 3", "stroke-linecap": "round", fill: "none" }),
-    h("text", { class: "name", x: left + 10, y: y + 4 }, shorten(line.label, 20)),
+    h("text", { class: "name", x: left + 10, y: y + 4 }, shorten(line.brief ?? line.label, 25)),
   ]));
 }
 
@@ -249,7 +249,7 @@ function scatter(host, { label, points, front, x, y }) {
         h("title", {}, `${point.row.label}: ${y.format(point.y)}, ${x.format(point.x)}`),
         point.low !== null && h("line", { x1: sx(point.x), x2: sx(point.x), y1: sy(point.low), y2: sy(point.high), stroke: point.row.color, "stroke-width": 1.6 }),
         mark(point.row, sx(point.x), sy(point.y), 6.5))),
-      points.map((point) => freeLabel(shorten(point.row.label, 22), sx(point.x), sy(point.y), taken, box.left, width))));
+      points.map((point) => freeLabel(shorten(point.row.brief, 25), sx(point.x), sy(point.y), taken, box.left, width))));
   });
 }
 

@@ -26,11 +26,11 @@ PAIRS = 40
 MISTAKES_PER_CLASS = 3
 
 
-def board_record(board: Board, problems: list[str]) -> dict[str, Any]:
-    """What the page shows of one board; damaged files are left out, and a line for each is added to `problems`."""
+def board_record(board: Board) -> dict[str, Any]:
+    """What the page shows of one board; damaged files are left out, and noticed."""
     tested = [run for run in board.runs if "best" in run.tests]
-    classes = {run.name: found for run in tested if (found := attempt(problems, run_classes, run))}
-    robustness = {run.name: content for run in board.runs if (content := attempt(problems, read_robustness, run))}
+    classes = {run.name: found for run in tested if (found := attempt(run_classes, run))}
+    robustness = {run.name: content for run in board.runs if (content := attempt(read_robustness, run))}
     # Runs that were tested on other classes than the first are left out of the comparison by class.
     first = next(iter(classes.values()), None)
     classes = {name: found for name, found in classes.items() if first and found.ids == first.ids}
@@ -43,6 +43,7 @@ def board_record(board: Board, problems: list[str]) -> dict[str, Any]:
         rows.append(
             {
                 "label": row.label,
+                "brief": row.label.removeprefix(f"{board.plan}/"),  # where there is little room
                 "model": row.model,
                 "color": color,
                 "style": styles[color] + (row.model not in MODEL_COLORS),
@@ -56,6 +57,7 @@ def board_record(board: Board, problems: list[str]) -> dict[str, Any]:
         styles[color] += 1
     task = board.task or Task(TABLE, "", None, None, None, None)
     return {
+        "plan": board.plan,
         "dataset": task.dataset,
         "fingerprint": task.fingerprint[:8],
         "class_count": task.classes,

@@ -34,6 +34,7 @@ const COLUMNS = {
   ece_mean: { title: "ECE", unit: "", best: "low", format: fixed(3), views: "accuracy", about: "Expected calibration error: how far confidence and accuracy lie apart; 0 is perfect." },
   seeds: { title: "Seeds", unit: "", best: "high", format: fixed(0), views: "accuracy cost", about: "Trainings from different random numbers that the means are taken over." },
   epochs: { title: "Epochs", unit: "", best: "low", format: fixed(0), views: "accuracy cost", about: "Passes over the training images." },
+  best_weights: { title: "Weights", text: true, views: "accuracy", about: "Whether the best epochs' weights, which were tested, are those that training left or their moving average; of some seeds perhaps one, of some the other." },
   parameters: { title: "Parameters", unit: "", best: "low", format: large, views: "cost", about: "Trained numbers in the network." },
   flops: { title: "FLOPs", unit: "an image", best: "low", format: large, views: "cost", about: "Floating-point operations for one image, forward." },
   training_seconds_mean: { title: "Training", unit: "time", best: "low", format: duration, views: "cost", about: "Wall-clock time of the whole training, validation included." },
@@ -92,7 +93,7 @@ function drawHead() {
     group.image_size && `${group.image_size} × ${group.image_size} pixels`,
     group.epochs.length && `${[...new Set([group.epochs[0], group.epochs.at(-1)])].join(" to ")} epochs`,
     group.fingerprint && `data ${group.fingerprint}`,
-    data.plan && `plan ${data.plan}`,
+    group.plan && `plan ${group.plan}`,
   ].filter(Boolean).join(" · ");
 
   const tested = rows.filter((row) => number(row, "test_acc_mean") !== null);
@@ -116,7 +117,7 @@ function drawChips() {
       state.selected.has(row) ? state.selected.delete(row) : state.selected.add(row);
       drawSelection();
     },
-  }, swatch(row), row.label)));
+  }, swatch(row), row.brief)));
 }
 
 function drawSelection() {
@@ -179,8 +180,14 @@ function drawSorted() {
   const keys = columnsInView();
   const interval = state.view === "accuracy" && intervalScale();
   $("board").tBodies[0].replaceChildren(...sortedRows().map((row, i) => h("tr", {},
-    h("th", { scope: "row" }, h("span", { class: "rank" }, i + 1), swatch(row), " ", row.label),
+    h("th", { scope: "row" }, h("span", { class: "rank" }, i + 1), swatch(row), " ", twoLines(row.label)),
     keys.flatMap((key) => [cell(row, key), interval && key === "test_acc_mean" && h("td", {}, interval.draw(row))]))));
+}
+
+/** A row's name, and below it its network. */
+function twoLines(label) {
+  const [name, ...network] = label.split(", ");
+  return [name, network.length > 0 && h("small", {}, network.join(", "))];
 }
 
 function cell(row, key) {
@@ -221,11 +228,13 @@ function drawNotices() {
   $("glossary").replaceChildren(...Object.values(COLUMNS).flatMap(({ title, unit, about }) => [h("dt", {}, unit ? `${title}, ${unit}` : title), h("dd", {}, about)]));
 }
 
-/** The rows of this protocol in the order shown, with the columns of model_comparison.csv and its very cells. */
+/** The rows of this protocol in the order shown, with the columns of model_comparison.csv and its very cells; text that a
+ *  spreadsheet would take for a formula is quoted. */
 function csvText() {
+  const harmless = (text) => (/^[=+\-@\t\r]/.test(text) && !Number.isFinite(Number(text)) ? `'${text}` : text);
   const quote = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const { columns } = state.group;
-  const lines = [columns, ...sortedRows().map((row) => columns.map((key) => row.cells[key] ?? ""))];
+  const lines = [columns, ...sortedRows().map((row) => columns.map((key) => harmless(row.cells[key] ?? "")))];
   return lines.map((line) => line.map(quote).join(",") + "\n").join("");
 }
 
@@ -561,7 +570,7 @@ function showGroup(index) {
 }
 
 function groupTitle(group) {
-  const parts = [group.dataset, group.class_count && `${group.class_count} classes`, group.train_images && `${group.train_images.toLocaleString("en")} training images`, group.image_size && `${group.image_size} px`];
+  const parts = [group.plan ? `plan ${group.plan}` : "no plan", group.dataset, group.class_count && `${group.class_count} classes`, group.train_images && `${group.train_images.toLocaleString("en")} training images`, group.image_size && `${group.image_size} px`];
   const runs = group.rows.reduce((sum, row) => sum + row.runs.length, 0);
   return `${parts.filter(Boolean).join(" · ")} · ${runs ? `${runs} ${runs === 1 ? "run" : "runs"}` : "table only"}`;
 }
