@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import os
 import sys
 import time
@@ -74,7 +75,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     debug = "--debug" in sys.argv
     if not debug:
         warnings.filterwarnings("ignore")
-    warnings.simplefilter("once", Notice)
+    warnings.simplefilter("always", Notice)
     warnings.showwarning = _show_warning
     try:
         with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(sys.stdout if PRINTS else nowhere):
@@ -106,7 +107,15 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
     """Notices are for the user, in one line; other warnings, which --debug shows, are for whoever mends the program."""
-    _report(f"note: {message}" if category is Notice else f"{category.__name__}: {message}")
+    if category is Notice:
+        _show_notice(str(message))
+    else:
+        _report(f"{category.__name__}: {message}")
+
+
+@functools.cache  # each once
+def _show_notice(line: str) -> None:
+    _report(f"note: {line}")
 
 
 def _report(line: str) -> None:
