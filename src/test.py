@@ -34,6 +34,8 @@ class Arguments(NetworkArguments):
     """Also print the hardest and easiest classes and the commonest mistakes, and draw examples of them."""
     output_dir: Path = Path("plots")
     """The pictures of --errors go to output_dir/<run>/."""
+    force: bool = False
+    """With --errors: replace files of something else that have the names of the pictures."""
     batch_size: int = 256
     """Images at a time."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -67,7 +69,7 @@ def main() -> int:
         if arguments.errors:
             from tinybench.analysis.errors import show_errors  # plotting is slow to import
 
-            show_errors(checkpoint, results, options.data_dir, arguments.output_dir / name)
+            show_errors(checkpoint, results, options.data_dir, arguments.output_dir / name, arguments.force)
         if arguments.robustness:
             results = test_robustness(checkpoint, options, images_per_class=arguments.robustness_images)
             print(robustness_line(name, results), flush=True)

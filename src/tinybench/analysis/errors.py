@@ -34,7 +34,7 @@ def error_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def show_errors(checkpoint: Path, results: dict[str, Any], data_dir: Path, folder: Path) -> None:
+def show_errors(checkpoint: Path, results: dict[str, Any], data_dir: Path, folder: Path, force: bool) -> None:
     """Print the table of a checkpoint that was just tested, and write its pictures into `folder`.
 
     Args:
@@ -44,15 +44,18 @@ def show_errors(checkpoint: Path, results: dict[str, Any], data_dir: Path, folde
     images = load_test_images(read_checkpoint(checkpoint), data_dir)
     with np.load(result_path(checkpoint, results["weights"], "predictions.npz")) as predictions:
         answers = predictions["logits"].argmax(1)
-    draw_errors(results, images, answers, folder)
+    draw_errors(results, images, answers, folder, force)
 
 
-def draw_errors(results: dict[str, Any], images: ImageSet, answers: np.ndarray, folder: Path) -> None:
+def draw_errors(
+    results: dict[str, Any], images: ImageSet, answers: np.ndarray, folder: Path, force: bool = False
+) -> None:
     """Write class_examples.png and mistaken_examples.png.
 
     Args:
         images: those that were tested.
         answers: int (N,), the likeliest class of each.
+        force: replace files of something else that have these names.
     """
     classes = classes_of(results)
     order = _hardest_first(classes)
@@ -62,7 +65,7 @@ def draw_errors(results: dict[str, Any], images: ImageSet, answers: np.ndarray, 
     if pairs:
         pictures["mistaken_examples.png"] = mistaken_examples(images, answers, pairs)
     for name, figure in pictures.items():
-        save_figure(figure, folder / name)
+        save_figure(figure, folder / name, force=force)
         print(folder / name)
 
 
