@@ -86,7 +86,8 @@ def _parts(artist: object) -> Iterator[str | bytes]:
     if isinstance(artist, Text):
         yield f"{artist.get_text()} {_color(artist.get_color())}"
     elif isinstance(artist, Line2D):
-        yield f"{_numbers(artist.get_xydata())} {_color(artist.get_color())} {artist.get_linestyle()} {artist.get_marker()}"
+        yield f"{_numbers(artist.get_xydata())} {artist.get_linestyle()} {artist.get_marker()}"
+        yield _color(artist.get_color())
     elif isinstance(artist, Rectangle):
         yield f"{_numbers(artist.get_bbox().get_points())} {_color(artist.get_facecolor())} {artist.get_hatch()}"
     elif isinstance(artist, AxesImage):
