@@ -74,7 +74,7 @@ def main() -> int:
     left = [run for run in runs if statuses[run.name].state not in ("finished", "running")]
     show_plan(plan.name, left, statuses, place)
     if held := [run.name for run in runs if statuses[run.name].state == "running"]:
-        print(f"  {len(held)} more are being carried out by another process: {listed(held)}", flush=True)
+        print(f"  being carried out by another process: {listed(held)}", flush=True)
     if arguments.dry_run:
         return 0
     failures = carry_out(left, statuses, place, execute)

@@ -48,6 +48,8 @@ class Arguments(NetworkArguments):
     """Also print the hardest and easiest classes and the commonest mistakes, and draw examples of them."""
     output_dir: Path = Path("plots")
     """The pictures of --errors go to output_dir/<run>/."""
+    force: bool = False
+    """With --errors: replace files of something else that have the names of the pictures."""
     batch_size: int = 256
     """Images at a time."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -115,7 +117,7 @@ def test(name: str, checkpoint: Path, arguments: Arguments, options: TestOptions
     if arguments.errors:
         from tinybench.analysis.errors import show_errors  # plotting is slow to import
 
-        show_errors(network, results, arguments.output_dir / name)
+        show_errors(network, results, arguments.output_dir / name, arguments.force)
     if arguments.robustness:
         count = arguments.robustness_images
         if again or not former_robustness(network, images_per_class=count):

@@ -125,5 +125,5 @@ def test_wrong_teachers_are_one_line(demo_data, tmp_path):
         Teacher(dataclasses.replace(STUDENT, teacher=str(tmp_path / "none.pth")), images)
     with pytest.raises(UsageError, match=r"distill_weight 0\.7 goes with a teacher"):
         Recipe(distill_weight=0.7)
-    with pytest.raises(UsageError, match="distill_weight must be above 0"):
+    with pytest.raises(UsageError, match="distill_weight must be greater than 0"):
         Recipe(teacher="x", distill_weight=0.0)

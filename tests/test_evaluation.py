@@ -304,7 +304,7 @@ def test_figures_draw_what_the_history_says(results):
         (["src/train.py", "--model", "lenet"], 2, "unknown model 'lenet'; known: alexnet, vgg"),
         (["src/train.py", "--recipe", "none"], 2, "unknown recipe 'none'; known: alexnet"),
         (["src/train.py", "--dataset", "cats"], 2, "neither tiny-imagenet nor demo"),
-        (["src/train.py", "--epochs", "3"], 2, "warmup_epochs 5"),
+        (["src/train.py", "--epochs", "3", "--warmup_epochs", "5"], 2, "warmup_epochs 5"),
         (["src/train.py", "--resume", "none.pth"], 1, "none.pth"),
         (["src/curate_data.py", "--source", "none.zip"], 2, "none.zip"),
     ],

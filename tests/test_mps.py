@@ -149,7 +149,7 @@ def test_no_validation_needs_more_memory_than_a_step(name):
         with device.measured() as step:
             train_step(recipe, state, batches.batch(0, 1), 0.1, 0)
         with device.measured() as validation:
-            validate(state.model, images, recipe)
+            validate(state.model, images, recipe, recipe.image_size)
     logits = 2 * count * classes * 4  # by pieces, then as one
     assert 0 < validation[0] - logits <= step[0]
 

@@ -11,7 +11,7 @@ from tinybench.analysis.narrative.data import data_sentences, data_table, read_e
 from tinybench.analysis.notebook import show
 from tinybench.analysis.results import PUBLISHED_COLUMNS, load_runs
 from tinybench.analysis.words import counted, listed, span, with_values
-from tinybench.errors import UserError
+from tinybench.errors import Notice, UserError
 from tinybench.runtime.files import write_json
 
 
@@ -209,7 +209,9 @@ def test_test_images_that_were_learned_are_found(tmp_path):
     }  # fmt: skip
     assert read_explorations(tmp_path) == []
     write_json(tmp_path / "data_exploration" / "things.json", numbers)
-    explorations = read_explorations(tmp_path)
+    write_json(tmp_path / "data_exploration" / "others.json", {"name": "others"})
+    with pytest.warns(Notice, match=r"others\.json is damaged; python src/explore_data\.py writes it again"):
+        explorations = read_explorations(tmp_path)
     text = " ".join(data_sentences(explorations))
     assert "its 4 classes are not of one size in train" in text
     assert "right on 25.0 %" in text

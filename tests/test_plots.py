@@ -2,12 +2,14 @@
 
 import json
 
+import matplotlib
 import pytest
 from made_up import make_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from tinybench.analysis import figures
+from tinybench.analysis.figures.style import new_figure
 from tinybench.analysis.results import load_runs, read_history
 from tinybench.errors import Notice, UsageError, UserError
 from tinybench.runtime.pictures import save_figure
@@ -85,6 +87,12 @@ def test_names_are_drawn_as_they_are_and_letters_that_the_font_lacks_are_noticed
     assert len(caught) == 1
 
 
+def test_the_user_chooses_the_font():
+    with matplotlib.rc_context({"font.family": ["DejaVu Serif"]}):
+        for figure in (figures.training_loss("run", history(2)), new_figure(2, 2)[0]):
+            assert figure.axes[0].title.get_fontfamily() == ["DejaVu Serif"]
+
+
 def test_a_picture_that_shows_the_same_stays_and_one_of_something_else_too(tmp_path):
     path = tmp_path / "loss.png"
     save_figure(figures.training_loss("run", history(2)), path)
@@ -121,7 +129,7 @@ def test_no_name_leads_out_of_the_results(tmp_path):
         (history(0, best_epoch=1), "holds no epoch"),
         ({"train_loss": [1.0]}, "lacks train_acc, val_loss"),
         (history(3, val_acc=[1.0]), "do not fit each other"),
-        (history(3, val_loss=1.0), r"history\.val_loss: input should be a valid list, not 1\.0"),
+        (history(3, val_loss=1.0), r"val_loss must be a valid list, not 1\.0"),
         (history(3, best_epoch=4), "do not fit each other"),
         (history(3, best_epoch=0), "do not fit each other"),
     ],

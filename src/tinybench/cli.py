@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import errno
+import functools
 import io
 import os
 import re
@@ -141,7 +142,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # whatever the encoding, a name is no reason to fail
-    warnings.simplefilter("once", Notice)
+    warnings.simplefilter("always", Notice)
     warnings.showwarning = _show_warning
     try:
         with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(sys.stdout if PRINTS else nowhere):
@@ -173,7 +174,15 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
     """Notices are for the user, in one line; other warnings, which --debug shows, are for whoever mends the program."""
-    _report(f"note: {message}" if category is Notice else f"{category.__name__}: {message}")
+    if category is Notice:
+        _show_notice(str(message))
+    else:
+        _report(f"{category.__name__}: {message}")
+
+
+@functools.cache  # each once
+def _show_notice(line: str) -> None:
+    _report(f"note: {line}")
 
 
 def _report(line: str) -> None:

@@ -4,14 +4,12 @@ from typing import Annotated, Any
 
 from annotated_types import Interval, Len
 from pydantic import ConfigDict, with_config
-from torch import Tensor
 from typing_extensions import TypedDict
 
 from tinybench.recipe import Precision
 from tinybench.validation import STRICT
 
 Count = Annotated[int, Interval(ge=0)]
-Numbers = list[float]
 Color = Annotated[list[float], Len(3, 3)]
 
 
@@ -130,43 +128,3 @@ class Numerics(TypedDict):
     precision: Precision
     channels_last: bool
     compile: bool
-
-
-@with_config(STRICT)
-class TrainingState(TypedDict):
-    optimizer: dict[str, Any]
-    scaler: dict[str, Any]
-    history: dict[str, Numbers]
-    sums: Tensor
-    step: Count
-    seconds: float
-
-
-@with_config(STRICT)
-class _Checkpoint(TypedDict, total=False):
-    test_fingerprint: str
-    val_fingerprint: str
-    white: Annotated[float, Interval(ge=0)]
-    training: TrainingState
-    ema_state_dict: dict[str, Tensor]
-
-
-@with_config(STRICT)
-class Checkpoint(_Checkpoint):
-    """A checkpoint, see training/checkpoint.py."""
-
-    model: str
-    model_options: dict[str, Any]
-    num_classes: Annotated[int, Interval(ge=1, le=1_000_000)]
-    image_size: Annotated[int, Interval(ge=1, le=4096)]
-    class_ids: list[str]
-    class_names: list[str]
-    mean: Color
-    std: Color
-    dataset: str
-    fingerprint: str
-    recipe: dict[str, Any]
-    epoch: Count
-    val_acc: float
-    weights: str
-    state_dict: dict[str, Tensor]

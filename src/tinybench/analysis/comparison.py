@@ -13,7 +13,7 @@ import pandas as pd
 from tinybench.analysis.groups import averaged, group_runs
 from tinybench.analysis.results import RunResults, load_runs, read_table
 from tinybench.analysis.statistics import mean_interval
-from tinybench.errors import UserError
+from tinybench.errors import UserError, notice
 from tinybench.runtime.files import write_text
 
 TABLE = "model_comparison.csv"
@@ -30,6 +30,8 @@ def write_comparison(results_dir: Path) -> pd.DataFrame:
     real = comparison_table([run for run in runs if run.history["dataset"].get("name") != DEMO])
     table = comparison_table(runs)
     kept = table if real.empty else real
+    if len(kept) < len(table):
+        notice(f"runs on the {DEMO} data are not in {results_dir / TABLE}, which is of other data")
     if not kept.empty and not _says(results_dir / TABLE, kept):
         write_text(results_dir / TABLE, _csv(kept))
     return table

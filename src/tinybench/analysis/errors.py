@@ -34,7 +34,7 @@ def error_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def show_errors(network: TestedNetwork, results: dict[str, Any], folder: Path) -> None:
+def show_errors(network: TestedNetwork, results: dict[str, Any], folder: Path, force: bool) -> None:
     """Print the table of a tested network, and write its pictures into `folder`.
 
     Args:
@@ -43,15 +43,18 @@ def show_errors(network: TestedNetwork, results: dict[str, Any], folder: Path) -
     print(error_table(results))
     with np.load(network.result_path(PREDICTIONS)) as predictions:
         answers = predictions["logits"].argmax(1)
-    draw_errors(results, network.images, answers, folder)
+    draw_errors(results, network.images, answers, folder, force)
 
 
-def draw_errors(results: dict[str, Any], images: ImageSet, answers: np.ndarray, folder: Path) -> None:
+def draw_errors(
+    results: dict[str, Any], images: ImageSet, answers: np.ndarray, folder: Path, force: bool = False
+) -> None:
     """Write class_examples.png and mistaken_examples.png; without mistakes, the latter is none, nor left from before.
 
     Args:
         images: those that were tested.
         answers: int (N,), the likeliest class of each.
+        force: replace files of something else that have these names.
     """
     classes = classes_of(results)
     order = _hardest_first(classes)
@@ -64,7 +67,7 @@ def draw_errors(results: dict[str, Any], images: ImageSet, answers: np.ndarray, 
     else:
         mistaken.unlink(missing_ok=True)
     for name, figure in pictures.items():
-        save_figure(figure, folder / name)
+        save_figure(figure, folder / name, force=force)
         print(folder / name)
 
 

@@ -3,6 +3,7 @@
 Once this is imported, notices (of what was left out, guessed or changed) are displayed where they come up, each once.
 """
 
+import functools
 import re
 import warnings
 from collections.abc import Callable
@@ -53,12 +54,18 @@ def _markdown(text: str) -> Markdown:
     return Markdown(re.sub(r"[$<]", r"\\\g<0>", text))
 
 
+@functools.cache  # each once
+def _show_notice(line: str) -> None:
+    display(_markdown(f"**Note:** {line}."))
+
+
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
     if category is Notice:
-        display(_markdown(f"**Note:** {message}."))
+        _show_notice(str(message))
     else:
         _show_other_warning(message, category, *where, **options)
 
 
 _show_other_warning = warnings.showwarning
 warnings.showwarning = _show_warning
+warnings.simplefilter("always", Notice)

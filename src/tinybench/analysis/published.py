@@ -24,16 +24,16 @@ def same_task(runs: Sequence[RunResults]) -> list[Group]:
     return [group for group, task in zip(groups, tasks, strict=True) if task == TASK]
 
 
-def with_kinds(published: pd.DataFrame) -> pd.DataFrame:
+def with_kinds(published: pd.DataFrame | None) -> pd.DataFrame:
     """The table with a column `kind`: PRETRAINED, HONEST or CHOSEN_ON_TEST, the last of which is too high.
 
     Args:
-        published: as `results.read_published` gives it.
+        published: as `results.read_published` gives it; None where its file is damaged.
 
     Raises:
-        UserError: the table is empty.
+        UserError: there is no table, or it is empty.
     """
-    if published.empty:
+    if published is None or published.empty:
         raise UserError("no published accuracies; copy the project's results/published.csv into the results folder")
     honest = published["epoch_chosen_on"].isin(("held-out train", "last"))
     kind = honest.map({True: HONEST, False: CHOSEN_ON_TEST})

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -278,7 +278,7 @@ def build_policy(name: str, image_size: int, mean: Color, std: Color) -> Policy:
     return Policy(name, image_size, mean, std)
 
 
-def normalize(images: Tensor, image_size: int, mean: Color, std: Color) -> Tensor:
+def normalize(images: Tensor, image_size: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """The preprocessing of evaluation: resized and normalised, not varied.
 
     Args:
@@ -287,4 +287,6 @@ def normalize(images: Tensor, image_size: int, mean: Color, std: Color) -> Tenso
     Returns:
         float32 (B, 3, image_size, image_size).
     """
-    return Policy("none", image_size, mean, std).apply(images, Parameters())
+    (red, green, blue), (red_std, green_std, blue_std) = mean, std
+    policy = Policy("none", image_size, (red, green, blue), (red_std, green_std, blue_std))
+    return policy.apply(images, Parameters())

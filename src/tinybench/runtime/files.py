@@ -106,7 +106,7 @@ def _same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=1e-6)  # the last digits depend on the machine
-    return one == other
+    return bool(one == other)
 
 
 def check_output(path: Path | None, force: bool, is_ours: Callable[[bytes], bool]) -> None:

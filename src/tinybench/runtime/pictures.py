@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.collections import Collection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
@@ -83,16 +84,21 @@ def _digest(figure: Figure, dpi: int) -> str:
 def _parts(artist: object) -> Iterator[str | bytes]:
     """What an artist shows, numbers to six digits: those that rounding cannot tell apart are the same."""
     if isinstance(artist, Text):
-        yield f"{artist.get_text()} {artist.get_color()}"
+        yield f"{artist.get_text()} {_color(artist.get_color())}"
     elif isinstance(artist, Line2D):
-        yield f"{_numbers(artist.get_xydata())} {artist.get_color()} {artist.get_linestyle()} {artist.get_marker()}"
+        yield f"{_numbers(artist.get_xydata())} {artist.get_linestyle()} {artist.get_marker()}"
+        yield _color(artist.get_color())
     elif isinstance(artist, Rectangle):
-        yield f"{_numbers(artist.get_bbox().get_points())} {artist.get_facecolor()} {artist.get_hatch()}"
+        yield f"{_numbers(artist.get_bbox().get_points())} {_color(artist.get_facecolor())} {artist.get_hatch()}"
     elif isinstance(artist, AxesImage):
         yield np.ascontiguousarray(artist.get_array()).tobytes()
     elif isinstance(artist, Collection):
         yield f"{_numbers(artist.get_offsets())} {_numbers(artist.get_array())}"
         yield from (_numbers(path.vertices) for path in artist.get_paths())
+
+
+def _color(color: Any) -> str:
+    return to_hex(color, keep_alpha=True)
 
 
 def _numbers(values: object) -> str:

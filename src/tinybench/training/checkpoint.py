@@ -10,26 +10,71 @@ import json
 import pickle
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from torch import nn
+from annotated_types import Interval
+from pydantic import with_config
+from torch import Tensor, nn
+from typing_extensions import TypedDict
 
-from tinybench import formats
 from tinybench.data import datasets
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UsageError, UserError, command
+from tinybench.formats import Color, Count
 from tinybench.models import build_model
 from tinybench.recipe import IMAGENET, Recipe
 from tinybench.runtime.files import atomic_path
-from tinybench.validation import validated
+from tinybench.validation import STRICT, validated
 
 FORMAT = 1
-# What every checkpoint holds, see network_checkpoint.
-KEYS = formats.Checkpoint.__required_keys__
-
 # Fields that may differ when a run is resumed: they do not touch the result of the epochs already run.
 FREE_ON_RESUME = {"epochs", "save_every"}
+
+
+@with_config(STRICT)
+class SavedTraining(TypedDict):
+    """What resuming needs, see state.py."""
+
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+    history: dict[str, list[float]]
+    sums: Tensor
+    step: Count
+    seconds: float
+
+
+@with_config(STRICT)
+class _Checkpoint(TypedDict, total=False):
+    val_fingerprint: str
+    test_fingerprint: str
+    white: Annotated[float, Interval(ge=0)]
+    ema_state_dict: dict[str, Tensor]
+    training: SavedTraining
+
+
+@with_config(STRICT)
+class Checkpoint(_Checkpoint):
+    """What every checkpoint holds, see `network_checkpoint`."""
+
+    model: str
+    model_options: dict[str, Any]
+    num_classes: Annotated[int, Interval(ge=1, le=1_000_000)]
+    image_size: Annotated[int, Interval(ge=1, le=4096)]
+    class_ids: list[str]
+    class_names: list[str]
+    mean: Color
+    std: Color
+    dataset: str
+    fingerprint: str
+    recipe: dict[str, Any]
+    epoch: Count
+    val_acc: float
+    weights: str
+    state_dict: dict[str, Tensor]
+
+
+KEYS = Checkpoint.__required_keys__
 
 
 def network_options(recipe: Recipe) -> dict[str, Any]:
@@ -120,7 +165,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     checkpoint = read_tensors(path)
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or KEYS - checkpoint.keys():
         raise UserError(f"{path} is no checkpoint that this version of tinybench wrote")
-    validated(formats.Checkpoint, checkpoint, f"{path} is damaged")
+    validated(Checkpoint, checkpoint, f"{path} is damaged")
     if not len(checkpoint["class_ids"]) == len(checkpoint["class_names"]) == checkpoint["num_classes"]:
         raise UserError(f"{path} is damaged: it has {checkpoint['num_classes']} classes, but not as many names")
     return checkpoint

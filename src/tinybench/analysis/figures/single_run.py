@@ -6,6 +6,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tinybench.analysis.figures.style import look
 from tinybench.analysis.results import best_is_averaged, data_title, epochs_table
 
 # Colours that stay apart for colour-blind readers; line styles and markers keep them apart in black and white.
@@ -28,7 +29,7 @@ def training_accuracy(name: str, history: dict[str, Any]) -> Figure:
 def _curves(name: str, history: dict[str, Any], what: str, label: str) -> Figure:
     table = epochs_table(history)
     config, best = history["config"], history["best_epoch"]
-    with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
+    with look():
         figure = Figure(figsize=(8, 5.5), layout="constrained")
         curves, rate = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     # A marker an epoch helps where they are few, and where there is one only.

@@ -1,11 +1,13 @@
 """What all figures of a comparison share: their look, and one colour, line and marker for each model."""
 
+import contextlib
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -68,9 +70,17 @@ def styles(runs: Sequence[RunResults]) -> dict[str, Style]:
     return result
 
 
+@contextlib.contextmanager
+def look(settings: dict[str, Any] | None = None) -> Iterator[None]:
+    """Seaborn's look, but with the user's own font."""
+    fonts = {name: matplotlib.rcParams[name] for name in ("font.family", "font.sans-serif")}
+    with sns.axes_style("whitegrid", {**fonts, **(settings or {})}), sns.plotting_context("notebook"):
+        yield
+
+
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
     """An empty figure of `width` by `height` inches and its axes, as an array (rows, columns)."""
-    with sns.axes_style("whitegrid", {"axes.edgecolor": "0.3"}), sns.plotting_context("notebook"):
+    with look({"axes.edgecolor": "0.3"}):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, **options)
     sns.despine(figure)

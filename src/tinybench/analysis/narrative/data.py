@@ -5,16 +5,26 @@ from typing import Any
 
 import pandas as pd
 
+from tinybench.analysis.results import attempt
 from tinybench.analysis.words import counted, listed, with_values
 from tinybench.errors import UserError
 from tinybench.runtime.files import read_json
 
 COMMAND = "python src/explore_data.py"
+KEYS = {"name", "classes", "image_size", "splits", "mean", "std", "duplicates"}  # of the numbers
 
 
 def read_explorations(results_dir: Path) -> list[dict[str, Any]]:
-    """What src/explore_data.py left in results_dir/data_exploration, one dict a data set."""
-    return [read_json(path) for path in sorted((results_dir / "data_exploration").glob("*.json"))]
+    """What src/explore_data.py left in results_dir/data_exploration, one dict a data set; damaged files are noticed."""
+    paths = sorted((results_dir / "data_exploration").glob("*.json"))
+    return [numbers for path in paths if (numbers := attempt(_read, path))]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    numbers = read_json(path)
+    if not isinstance(numbers, dict) or not numbers.keys() >= KEYS:
+        raise UserError(f"{path} is damaged; {COMMAND} writes it again")
+    return numbers
 
 
 def data_table(explorations: list[dict[str, Any]]) -> pd.DataFrame:
