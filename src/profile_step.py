@@ -70,7 +70,10 @@ def main() -> None:
 
 def is_trace(start: bytes) -> bool:
     """Whether a file begins as the profiler's trace."""
-    return b'"schemaVersion"' in zlib.decompressobj(wbits=31).decompress(start) if start[:2] == b"\x1f\x8b" else False
+    try:
+        return b'"schemaVersion"' in zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(start)  # 16: of gzip
+    except zlib.error:
+        return False
 
 
 def table(profiled: dict[str, Any]) -> str:

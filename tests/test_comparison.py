@@ -203,6 +203,8 @@ def test_the_status_tells_averaged_weights_from_plain_ones(place):
     assert status.status_of(run, place.results_dir).note == "validation 14.00 %, averaged weights"
     write_json(path, read_json(path) | {"ema_val_acc": [9.0, 12.0]})
     assert status.status_of(run, place.results_dir).note == "validation 12.00 %"
+    path.write_text("{")
+    assert status.status_of(run, place.results_dir).note.endswith("history.json is damaged")
 
 
 def command(*arguments, place):

@@ -47,7 +47,8 @@ def status_of(run: Run, results_dir: Path, *, held: bool = False) -> Status:
     history = _history(folder)
     check_same_recipe(run, folder, history)
     epochs = len(history.get("train_loss", ()))
-    note = _note(history) if epochs else ""
+    damaged = (folder / "history.json").exists() and not epochs
+    note = f"{folder / 'history.json'} is damaged" if damaged else _note(history)
     if any(_is_locked(folder / name) for name in ((".lock",) if held else (LOCK, ".lock"))):
         return Status("running", epochs, note)
     if (folder / ERROR).exists():
@@ -79,6 +80,8 @@ def _history(folder: Path) -> dict[str, Any]:
 
 
 def _note(history: dict[str, Any]) -> str:
+    if not history.get("val_acc"):
+        return ""
     best = max(history["val_acc"])
     averaged = max(history.get("ema_val_acc", ()), default=best)
     return f"validation {max(best, averaged):.2f} %{', averaged weights' if averaged > best else ''}"
