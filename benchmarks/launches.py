@@ -96,7 +96,7 @@ def of_policy(name: str) -> int:
     batches.batch(0, 0)  # what is made only once
     if name not in POLICIES:
         return launches(lambda: batches.batch(0, 0))
-    policy = batches.policies[0]
+    (policy,) = batches.policies.values()
     values, constants = policy.values(BATCH, torch.Generator()), policy.constants(torch.device("cpu"))
     pixels = batches.images.pixels(torch.arange(BATCH))
     compiled = torch.compile(vary, dynamic=False)

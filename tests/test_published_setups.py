@@ -14,7 +14,13 @@ from tinybench.evaluation.testing import test_run as run_test
 from tinybench.models import build_model
 from tinybench.recipe import Recipe, RunOptions, load_recipes
 from tinybench.training import trainer
-from tinybench.training.checkpoint import network_checkpoint, network_options, read_checkpoint, write_checkpoint
+from tinybench.training.checkpoint import (
+    anchored,
+    network_checkpoint,
+    network_options,
+    read_checkpoint,
+    write_checkpoint,
+)
 from tinybench.training.setup import load_images
 from tinybench.training.trainer import Stopped, train, train_step
 
@@ -73,7 +79,7 @@ def test_two_steps_with_a_stop_between_and_the_test(name, demo_data, tmp_path, m
     history = train(recipe, run, resume=run.folder / "last.pth")
     assert "tensors loaded" not in capsys.readouterr().out
     assert len(history) == 1
-    assert read_checkpoint(run.folder / "best_model.pth")["recipe"] == recipe.as_dict()
+    assert read_checkpoint(run.folder / "best_model.pth")["recipe"] == anchored(recipe).as_dict()
     results = run_test(run.folder, TestOptions(device=torch.device("cpu"), data_dir=demo_data))
     assert 0 <= results["test_acc"] <= 100
     assert len(results["per_class_accuracy"]) == 3
