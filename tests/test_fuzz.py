@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -151,7 +151,7 @@ _loaded: dict[str, types.ModuleType] = {}
 def load(script):
     if script not in _loaded:
         spec = importlib.util.spec_from_file_location(f"fuzzed_{Path(script).stem}", REPOSITORY / script)
-        _loaded[script] = importlib.util.module_from_spec(spec)
+        _loaded[script] = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(_loaded[script])
     return _loaded[script]
 
@@ -211,7 +211,8 @@ TEXTS = (
 SHORT = {
     "epochs": ("1", "0", "-1", "x", "2"), "repeats": ("1", "2", "0", "x"), "seeds": ("0", "1", "-1", "1000000000", "x"),
 }  # fmt: skip
-NEVER = {"help", "download", "executor", "compile", "robustness", "tensorboard"}  # other programs, or minutes
+# Tracebacks that were asked for, other programs, or minutes.
+NEVER = {"help", "debug", "download", "executor", "compile", "robustness", "tensorboard"}
 
 
 def flags_of(script):
@@ -256,8 +257,8 @@ def fuzz(share):
     return settings(
         max_examples=max(1, int(TRIALS * share)),
         deadline=None,
-        derandomize=False,
         database=None,
+        phases=[Phase.generate],  # a trial that fails says all there is to say
         suppress_health_check=list(HealthCheck),
     )
 

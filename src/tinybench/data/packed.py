@@ -335,7 +335,7 @@ def load_packed(folder: Path, split: Split, remedy: str = "delete it and run the
             split_fingerprints={name: other["fingerprint"] for name, other in metadata["splits"].items()},
             file=folder / f"{split}_images.npy",
         )
-    except (UserError, OSError, EOFError, ValueError, KeyError, TypeError, IndexError) as error:
+    except Exception as error:  # numpy raises whatever its reading of a damaged header comes to
         raise UserError(f"{folder} is damaged ({error}); {remedy}") from error
 
 
