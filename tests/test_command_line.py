@@ -12,7 +12,7 @@ import torch
 from tinybench import cli, formats
 from tinybench.errors import UsageError, UserError, command, printable
 from tinybench.recipe import Draft, Recipe, RunOptions, get_recipe, load_recipes
-from tinybench.runtime.files import read_json
+from tinybench.runtime.files import read_json, write_json
 from tinybench.training import numerics
 from tinybench.training.arguments import parse_arguments
 from tinybench.validation import validated
@@ -147,6 +147,11 @@ def test_types_are_strict():
         Recipe(epochs="10")
     with pytest.raises(UsageError, match="recipe must be a valid dictionary"):
         Recipe.from_dict([1])
+
+
+def test_half_of_a_surrogate_pair_can_be_written(tmp_path):
+    write_json(tmp_path / "x.json", {"name": "\ud800"})
+    assert read_json(tmp_path / "x.json") == {"name": "\ud800"}
 
 
 def test_json_of_any_depth_or_shape_is_one_line(tmp_path):

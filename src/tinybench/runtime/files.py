@@ -75,8 +75,9 @@ def _is_running(process: int) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write UTF-8; halves of surrogate pairs, which it cannot hold, as escapes (in JSON they then mean the same)."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def json_text(value: Any) -> str:
