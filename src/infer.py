@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinybench import cli
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import UsageError, UserError, printable
 from tinybench.evaluation.arguments import NetworkArguments
 from tinybench.evaluation.infer import Classifier, find_checkpoint, introduction, list_images
 from tinybench.runtime.device import pick_device
@@ -48,9 +48,11 @@ def main() -> int:
         if arguments.json:
             answers.append({"image": str(path), "guesses": [dataclasses.asdict(guess) for guess in guesses]})
         else:
-            print(path)
+            print(printable(path))
             for guess in guesses:
-                print(f"  {guess.rank:>2}  {guess.probability:7.2%}  {guess.class_id}  {guess.name}")
+                print(
+                    f"  {guess.rank:>2}  {guess.probability:7.2%}  {printable(guess.class_id)}  {printable(guess.name)}"
+                )
     if arguments.json:
         about = {"checkpoint": str(checkpoint), "model": classifier.checkpoint["model"]}
         print(json.dumps({**about, "images": answers}, indent=2))

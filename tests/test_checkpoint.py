@@ -1,6 +1,7 @@
 import os
 import pickle
 import resource
+import zipfile
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from tinybench.errors import UserError
 from tinybench.recipe import Recipe
 from tinybench.runtime.files import atomic_path, atomic_paths, read_json, write_json, write_text
-from tinybench.training.checkpoint import anchored, difference, read_checkpoint, write_checkpoint
+from tinybench.training.checkpoint import anchored, difference, read_checkpoint, read_tensors, write_checkpoint
 
 
 class RunsCode:
@@ -26,6 +27,17 @@ def full_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, hard))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_small_file_that_holds_gigabytes_is_not_read(tmp_path):
+    torch.save({"x": torch.zeros(10_000)}, tmp_path / "plain.pth")
+    packed = zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(tmp_path / "plain.pth") as plain, packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    read_tensors(tmp_path / "plain.pth")
+    with pytest.raises(UserError, match="would unpack to"):
+        read_tensors(tmp_path / "packed.pth")
 
 
 @pytest.mark.parametrize("writer", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])

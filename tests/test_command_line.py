@@ -72,6 +72,12 @@ def test_a_flag_with_nothing_behind_it_is_one_line():
     assert result.stderr.startswith(b"error: --image is missing")
 
 
+def test_ctrl_c_while_modules_are_imported_is_one_line(tmp_path):
+    (tmp_path / "torch.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    result = run_command("train.py", PYTHONPATH=str(tmp_path))
+    assert (result.returncode, result.stderr) == (130, b"interrupted\n")
+
+
 @pytest.mark.parametrize("minutes", [float("nan"), -1.0])
 def test_run_options_have_bounds(minutes):
     with pytest.raises(UsageError, match="checkpoint_minutes must be"):
@@ -117,6 +123,12 @@ def test_nothing_moves_the_cursor_or_shows_a_password():
     assert printable("see https://me:secret@host/x") == "see https://***@host/x"
     assert printable("猫 é") == "猫 é"
     assert printable(os.fsdecode(b"caf\xe9")) == r"caf\udce9"
+
+
+def test_what_a_command_prints_moves_no_cursor(capsys):
+    with pytest.raises(SystemExit):
+        cli.run(lambda: print("class \x1b[2J\r\u202e, then\nanother\tline"))
+    assert capsys.readouterr().out == r"class \x1b[2J\r\u202e, then" + "\nanother\tline\n"
 
 
 def test_a_narrow_encoding_is_no_reason_to_fail(tmp_path):

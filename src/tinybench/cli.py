@@ -13,9 +13,8 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_origin
-
-import tyro
+from types import TracebackType
+from typing import Any, NoReturn, TextIO, TypeVar, cast, get_origin
 
 from tinybench.errors import NO_MEMORY, Notice, UsageError, UserError, out_of_memory, printable
 
@@ -27,17 +26,35 @@ PRINTS, REPORTS = os.environ.get("RANK", "0") == "0", os.environ.get("LOCAL_RANK
 SILENT_SECONDS = 5
 
 
+def _end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Ctrl-C while a command still imports its modules, which takes seconds, is one line too."""
+    if not issubclass(kind, KeyboardInterrupt):
+        return sys.__excepthook__(kind, error, traceback)
+    _report("interrupted")
+    sys.stderr.flush()
+    os._exit(130)
+
+
+sys.excepthook = _end  # commands import this module before what takes long
+
+
 def parse(arguments: type[Arguments], description: str | None, **options: Any) -> Arguments:
     """Parse sys.argv into the dataclass `arguments`; each field is a flag that keeps its underscores.
 
     Raises:
         UsageError: a flag is not known, or stands there twice, or has no value or a wrong one.
     """
+    import tyro
+
     options |= {"use_underscores": True, "config": (tyro.conf.OmitArgPrefixes,), "registry": _registry()}
     _check_flags({"--help", *_flags_of(arguments)})
     complaint = io.StringIO()
     try:
-        with contextlib.redirect_stderr(complaint):
+        # The help may be coloured, by control characters.
+        with (
+            contextlib.redirect_stderr(complaint),
+            contextlib.redirect_stdout(getattr(sys.stdout, "plain", sys.stdout)),
+        ):
             parsed = tyro.cli(arguments, description=description, **options)
     except SystemExit as error:
         if not error.code:
@@ -100,8 +117,10 @@ def words() -> list[str]:
     return [re.sub(r"^--[^=]+", lambda flag: "--" + flag[0][2:].replace("-", "_"), word) for word in sys.argv[1:]]
 
 
-def _registry() -> tyro.constructors.ConstructorRegistry:
+def _registry() -> Any:
     """How fields are read: tyro's own rules, but a dict is always free pairs, whatever its default holds."""
+    import tyro
+
     registry = tyro.constructors.ConstructorRegistry()
 
     @registry.primitive_rule
@@ -134,6 +153,21 @@ def _read_value(text: str) -> int | float | bool | str:
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
+class Escaping:
+    """A stream on which control characters show as escapes, so that no name moves the cursor or clears the screen."""
+
+    CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+    def __init__(self, plain: TextIO) -> None:
+        self.plain = plain
+
+    def write(self, text: str) -> int:
+        return self.plain.write(self.CONTROL.sub(lambda sign: repr(sign[0])[1:-1], text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Call `main` and exit with its status, or with one line on stderr; with --debug, with the traceback."""
     debug = "--debug" in sys.argv
@@ -145,7 +179,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     warnings.simplefilter("always", Notice)
     warnings.showwarning = _show_warning
     try:
-        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(sys.stdout if PRINTS else nowhere):
+        shown = cast(TextIO, Escaping(sys.stdout))
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(shown if PRINTS else nowhere):
             status = main() or 0
             sys.stdout.flush()
     except UserError as error:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import pickle
 import re
+import zipfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -178,13 +179,27 @@ def read_tensors(path: Path) -> Any:
         UserError: the file is missing or damaged, or holds more than that.
     """
     try:
+        _check_size(path)
         return torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
         raise UserError(_refusal(path, str(error))) from error
     except Exception as error:  # torch raises RuntimeError, EOFError, KeyError and others for damaged files
         raise UserError(f"{path} is damaged or no checkpoint") from error
+
+
+def _check_size(path: Path) -> None:
+    """Refuse what is no file, and a small file that would fill the memory: torch.save does not compress."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no regular file")
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            unpacked = sum(member.file_size for member in file.infolist())
+        if unpacked > path.stat().st_size:
+            raise UserError(f"{path} would unpack to {unpacked:,} bytes, more than it has; it is not read")
 
 
 def _refusal(path: Path, reason: str) -> str:
