@@ -54,6 +54,14 @@ def test_wrong_values_are_refused_by_name(changes, named):
     assert "\n" not in str(caught.value)
 
 
+def test_a_saved_recipe_may_hold_what_had_no_effect():
+    values = Recipe().as_dict() | {"step_epochs": 7, "mix_off_epochs": 3, "optimizer": "adam", "nesterov": True}
+    recipe = Recipe.from_dict(values)
+    assert (recipe.step_epochs, recipe.mix_off_epochs, recipe.nesterov) == (30, 0, False)
+    with pytest.raises(UsageError, match="epochs must be a valid integer"):
+        Recipe.from_dict(values | {"epochs": "7"})
+
+
 def test_a_misspelt_field_fails_when_config_is_loaded(tmp_path):
     config = tmp_path / "config.py"
     config.write_text("from tinybench.recipe import Recipe\nRECIPES = {'a': Recipe(epoch=3)}\n")

@@ -1,10 +1,11 @@
 """Recipe: all that fixes the result of a run. RunOptions: where and how it runs."""
 
 import dataclasses
-import importlib.util
 import re
-from collections.abc import Callable, Collection
+import types
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -163,11 +164,10 @@ class Recipe:
         Raises:
             UsageError: naming the field or the two fields that do not fit.
         """
-        for spec in dataclasses.fields(self):
-            validated(spec.type, getattr(self, spec.name), spec.name, UsageError)
+        check_fields({spec.name: getattr(self, spec.name) for spec in dataclasses.fields(self)})
         for name, idle in IDLE.items():
             if (value := getattr(self, name)) != idle.off and not idle.acts(self):
-                raise UsageError(f"{name} {value} {idle.why}")
+                raise UsageError(f"{name} {value} {idle.why.format(r=self)}")
         if self.classes == 1:
             raise UsageError("classes must be 0 (all) or at least 2")
         if self.batch_size % self.accumulate_steps:
@@ -205,16 +205,14 @@ class Recipe:
         left out, so that any field can be stated alone.
 
         Raises:
-            UsageError: a field is not known, or the stated values do not fit each other.
+            UsageError: a field is not known or has a wrong value, or the stated values do not fit each other.
         """
         if unknown := sorted(stated.keys() - {spec.name for spec in dataclasses.fields(self)}):
             raise UsageError(f"a recipe has no field {', '.join(unknown)}")
+        check_fields(stated)
         changes = {**self._shares_of(stated), **stated}
-        draft = Draft(
-            **{spec.name: changes.get(spec.name, getattr(self, spec.name)) for spec in dataclasses.fields(self)}
-        )
-        idle = {name: idle.off for name, idle in IDLE.items() if name not in stated and not idle.acts(draft)}
-        return dataclasses.replace(self, **{**changes, **idle})
+        idle = _idle_fields({**vars(self), **changes})
+        return dataclasses.replace(self, **{**changes, **idle, **stated})
 
     def _shares_of(self, stated: dict[str, Any]) -> dict[str, Any]:
         """The fields counted in epochs, for the length that the stated values give the schedule."""
@@ -264,13 +262,27 @@ class Recipe:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The inverse of `as_dict`. Fields that were added since take their defaults.
 
+        Earlier versions kept fields that had no effect; they are left out.
+
         Raises:
             UsageError: a field is not known, or has a wrong value.
         """
         validated(dict[str, Any], values, "the recipe", UsageError)
         if unknown := values.keys() - {spec.name for spec in dataclasses.fields(cls)}:
             raise UsageError(f"the recipe has unknown fields: {', '.join(sorted(unknown))}")
-        return cls(**values)
+        check_fields(values)
+        return cls(**{**values, **_idle_fields(values)})
+
+
+def check_fields(values: Mapping[str, Any]) -> None:
+    """Check the types and bounds of those values that are fields of a recipe.
+
+    Raises:
+        UsageError: naming the first field with a wrong value.
+    """
+    for spec in dataclasses.fields(Recipe):
+        if spec.name in values:
+            validated(spec.type, values[spec.name], spec.name, UsageError)
 
 
 class Draft(Recipe):
@@ -287,6 +299,12 @@ def changes(former: Recipe, recipe: Recipe, but: Collection[str] = ()) -> list[s
     return [f"{name} {after[name]} instead of {before[name]}" for name in differing]
 
 
+def _idle_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that have no effect in a recipe of these values, each with its value for that."""
+    draft = Draft(**values)
+    return {name: idle.off for name, idle in IDLE.items() if not idle.acts(draft)}
+
+
 class Idle(NamedTuple):
     """A field that acts in some recipes only: its value where it does not act, when it acts, and what to say."""
 
@@ -299,7 +317,7 @@ IDLE = {
     "nesterov": Idle(
         False,
         lambda r: r.optimizer in ("sgd", "muon") and r.momentum > 0,
-        "goes with optimizer sgd or muon and a momentum above 0",
+        "goes with optimizer sgd or muon and a momentum above 0, not {r.optimizer} and {r.momentum}",
     ),
     "label_smoothing": Idle(
         0.0, lambda r: r.loss == "cross_entropy", "goes with loss cross_entropy, not the hinge losses"
@@ -310,6 +328,7 @@ IDLE = {
     "freeze": Idle("", lambda r: bool(r.pretrained), "without pretrained would keep random weights; add pretrained"),
     "body_lr_factor": Idle(1.0, lambda r: r.freeze != "all_but_head", "does nothing with freeze all_but_head"),
     "mix_off_epochs": Idle(0, lambda r: r.mixup_cutmix_alpha > 0, "goes with a mixup_cutmix_alpha above 0"),
+    "decay_norm_and_bias": Idle(False, lambda r: r.weight_decay > 0, "goes with a weight_decay above 0"),
     "step_epochs": Idle(Recipe.step_epochs, lambda r: r.scheduler == "step", "goes with scheduler step"),
     "step_factor": Idle(Recipe.step_factor, lambda r: r.scheduler == "step", "goes with scheduler step"),
     "min_lr": Idle(Recipe.min_lr, lambda r: r.scheduler != "none", "goes with a scheduler that falls, not none"),
@@ -394,13 +413,12 @@ def load_recipes(path: Path = CONFIG_FILE) -> dict[str, Recipe]:
     """
     if not path.is_file():
         raise UsageError(f"{path} does not exist; it holds the recipes")
-    spec = importlib.util.spec_from_file_location("tinybench_config", path)
-    assert spec is not None
-    assert spec.loader is not None  # it is a .py file
-    module = importlib.util.module_from_spec(spec)
+    loader = SourceFileLoader("tinybench_config", str(path))  # whatever the file's name ends in
+    module = types.ModuleType(loader.name)
+    module.__file__ = str(path)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # it is somebody's program: anything may go wrong in it
+        loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # it is somebody's program: anything may go wrong in it
         raise UsageError(f"{path}: {type(error).__name__}: {error}") from error
     recipes = getattr(module, "RECIPES", None)
     if not isinstance(recipes, dict) or not all(isinstance(recipe, Recipe) for recipe in recipes.values()):

@@ -37,5 +37,13 @@ def validated(kind: Any, value: Any, what: str, error: type[UserError] = UserErr
         if first["type"] == "missing":
             raise error(f"{subject} is missing") from None
         says = first["msg"].replace("Input should", "must", 1)
-        raise error(f"{subject} {says}, not {reprlib.repr(first['input'])}") from None
+        raise error(f"{subject} {says}, not {_shown(first['input'])}") from None
     return value
+
+
+def _shown(value: Any) -> str:
+    """The value, shortened where it is long or deep."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return "an integer of thousands of digits"
