@@ -195,6 +195,16 @@ def test_floats_between_0_and_1(tmp_path):
     assert load(root, "train", 32).images.max() == round(0.9 * 255)
 
 
+def test_values_that_are_not_finite_are_named(tmp_path):
+    root = tmp_path / "floats"
+    for label in "ab":
+        for index in range(3):
+            ramp(root / label / f"{index}.tif", 0.5, np.float32)
+    ramp(root / "a" / "nan.tif", np.nan, np.float32)
+    with pytest.raises(UserError, match=r"1 images are damaged: .*nan\.tif: holds values that are not finite"):
+        load(root, "train")
+
+
 def test_images_of_one_colour_are_an_error(tmp_path):
     for label in "ab":
         for index in range(3):
@@ -214,6 +224,7 @@ def chunk(kind, data):
     "extra",
     [
         chunk(b"eXIf", b"garbage!"),
+        chunk(b"tEXt", b"Comment\0x")[:-4] + b"\0\0\0\0",  # a wrong checksum
         chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"a" * (2 << 20))),
         chunk(b"iCCP", b"icc\0\0" + zlib.compress(b"a" * (2 << 20))),
     ],

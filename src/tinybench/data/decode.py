@@ -37,11 +37,15 @@ def read_rgb(source: Path | bytes, name: str = "", white: float = 0.0) -> Image.
     Raises:
         UserError: no such file, no image, truncated, or larger than MAX_PIXELS.
     """
-    return _to_rgb(_read(source, name or str(source)), white)
+    name = name or str(source)
+    image = _read(source, name)
+    if image.mode == "F" and not np.isfinite(np.asarray(image)).all():
+        raise UserError(f"{name}: holds values that are not finite")
+    return _to_rgb(image, white)
 
 
 def deep_range(source: Path | bytes, name: str = "") -> tuple[float, float] | None:
-    """The smallest and the largest value of an image of more than 8 bits a channel; None for all others.
+    """The smallest and the largest value of an image of more than 8 bits a channel; None for all others, and where one is not finite.
 
     Raises:
         UserError: as `read_rgb` does.
@@ -54,9 +58,7 @@ def deep_range(source: Path | bytes, name: str = "") -> tuple[float, float] | No
     if not _is_deep(read):
         return None
     values = np.asarray(read)
-    if not np.isfinite(values).all():
-        raise UserError(f"{name}: holds values that are not finite")
-    return float(values.min()), float(values.max())
+    return (float(values.min()), float(values.max())) if np.isfinite(values).all() else None
 
 
 def white_of(largest: float) -> float:
@@ -71,7 +73,11 @@ def _read(source: Path | bytes, name: str) -> Image.Image:
             raise UserError(f"{name}: no regular file")
         try:
             return _load(source, name)
-        except (ValueError, SyntaxError):  # Pillow stumbles over large or broken metadata of sound pixels
+        except (
+            ValueError,
+            SyntaxError,
+            UnidentifiedImageError,
+        ):  # Pillow stumbles over large or broken metadata of sound pixels
             data = source.read_bytes() if isinstance(source, Path) else source
             if not data.startswith(b"\x89PNG"):
                 raise

@@ -34,7 +34,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 METADATA = "dataset.json"
-SHOWN = 20  # damaged images named in a message
+SHOWN = 1000  # damaged images named in a message
 CHUNK = 100  # images decoded and written at a time
 
 
