@@ -45,7 +45,7 @@ def read_rgb(source: Path | bytes, name: str = "", white: float = 0.0) -> Image.
 
 
 def deep_range(source: Path | bytes, name: str = "") -> tuple[float, float] | None:
-    """The smallest and the largest value of an image of more than 8 bits a channel; None for all others, and where one is not finite.
+    """The smallest and the largest value of an image of more than 8 bits a channel, if all are finite; else None.
 
     Raises:
         UserError: as `read_rgb` does.
@@ -73,11 +73,7 @@ def _read(source: Path | bytes, name: str) -> Image.Image:
             raise UserError(f"{name}: no regular file")
         try:
             return _load(source, name)
-        except (
-            ValueError,
-            SyntaxError,
-            UnidentifiedImageError,
-        ):  # Pillow stumbles over large or broken metadata of sound pixels
+        except (ValueError, SyntaxError, UnidentifiedImageError):  # perhaps only the metadata are large or broken
             data = source.read_bytes() if isinstance(source, Path) else source
             if not data.startswith(b"\x89PNG"):
                 raise
