@@ -1,7 +1,6 @@
 """Files that are never half there: written beside, flushed to disk, then renamed into place."""
 
 import contextlib
-import errno
 import json
 import math
 import os
@@ -44,8 +43,7 @@ def atomic_paths(*paths: Path) -> Iterator[list[Path]]:
         for temporary, path in zip(temporaries, paths, strict=True):
             temporary.replace(path)
     except OSError as error:
-        hint = "; free some space and run the command again" if error.errno == errno.ENOSPC else ""
-        raise UserError(f"cannot write {', '.join(map(str, paths))}: {error.strerror or error}{hint}") from error
+        raise UserError(f"cannot write {', '.join(map(str, paths))}: {error.strerror or error}") from error
     finally:
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)
@@ -148,7 +146,7 @@ def read_json(path: Path, kind: Any = Any) -> Any:
     Raises:
         UserError: the file is missing, unreadable or no JSON, or holds something else.
     """
-    if path.exists() and not path.is_file():
+    if Path(path).exists() and not Path(path).is_file():
         raise UserError(f"cannot read {path}: no regular file")
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))

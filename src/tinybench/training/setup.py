@@ -41,7 +41,7 @@ def own_folder(options: RunOptions) -> Iterator[None]:
     folder = options.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock", timeout=1)  # longer than a --status looks at it
+        lock = filelock.FileLock(folder / ".lock", timeout=0)
         lock.acquire()
     except filelock.Timeout:
         raise UserError(f"{folder} is being written by another run; choose another --run_name") from None
