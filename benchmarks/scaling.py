@@ -12,7 +12,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -23,7 +22,7 @@ from train_step import loop_rate, random_images
 from tinybench import cli
 from tinybench.errors import UserError
 from tinybench.models import get_model_info
-from tinybench.recipe import Device, get_recipe
+from tinybench.recipe import Device, Precision, get_recipe
 from tinybench.runtime.device import describe_environment, pick_device
 from tinybench.runtime.distributed import process_group, world_size
 from tinybench.runtime.files import check_output, has_keys, write_json
@@ -39,7 +38,7 @@ class Arguments:
     """Steps a round."""
     rounds: int = 3
     """Rounds of each; the best one counts."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     processes: tuple[int, ...] = ()
     """How many at once (default: 1, 2, 4, … up to the number of GPUs; on a CPU, of threads)."""
     device: Device = "auto"

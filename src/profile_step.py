@@ -7,12 +7,12 @@ import dataclasses
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tinybench import cli
 from tinybench.analysis.figures import roofline
 from tinybench.models import get_model_info
-from tinybench.recipe import Device, get_recipe
+from tinybench.recipe import Device, Precision, get_recipe
 from tinybench.runtime.device import check_precision, pick_device
 from tinybench.runtime.files import check_output, has_keys, write_json
 from tinybench.runtime.pictures import is_picture, save_figure
@@ -28,7 +28,7 @@ class Arguments:
     image_size: int = 64
     """Side of the images in pixels."""
     num_classes: int = 200
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     """Arithmetic of convolutions and matrix products; fp16 needs CUDA."""
     channels_last: bool = False
     """Memory layout NHWC instead of NCHW."""

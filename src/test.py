@@ -7,7 +7,6 @@ Without --run, every trained run is tested that has not been, or whose weights o
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from tinybench import cli
 from tinybench.errors import UsageError, UserError
@@ -23,6 +22,7 @@ from tinybench.evaluation.testing import (
     result_line,
     test_network,
 )
+from tinybench.recipe import Precision
 from tinybench.runtime.device import pick_device
 
 
@@ -52,7 +52,7 @@ class Arguments(NetworkArguments):
     """With --errors: replace files of something else that have the names of the pictures."""
     batch_size: int = 256
     """Images at a time."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     """Arithmetic of convolutions and matrix products."""
     data_dir: Path = Path("data")
     """Where the data sets are."""

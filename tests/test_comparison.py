@@ -203,6 +203,8 @@ def test_the_status_tells_averaged_weights_from_plain_ones(place):
     assert status.status_of(run, place.results_dir).note == "validation 14.00 %, averaged weights"
     write_json(path, read_json(path) | {"ema_val_acc": [9.0, 12.0]})
     assert status.status_of(run, place.results_dir).note == "validation 12.00 %"
+    write_json(path, read_json(path) | {"val_acc": [60.0, 20.0], "best_epoch": 2})  # the first on smaller images
+    assert status.status_of(run, place.results_dir).note == "validation 20.00 %"
     path.write_text("{")
     assert status.status_of(run, place.results_dir).note.endswith("history.json is damaged")
 

@@ -96,7 +96,8 @@ def _check_flags(known: set[str]) -> None:
         if flag not in known:
             closest = difflib.get_close_matches(flag, known, n=1, cutoff=0)[0]
             raise UsageError(f"there is no flag {flag}; the closest is {closest}, and --help lists all")
-        switch = flag.replace("--no_", "--", 1) if flag.replace("--no_", "--", 1) in known else flag
+        positive = flag.replace("--no_", "--", 1)
+        switch = positive if positive in known else flag
         if switch in seen:
             raise UsageError(f"{flag} stands there twice; give it once")
         seen.add(switch)

@@ -80,11 +80,12 @@ def _history(folder: Path) -> dict[str, Any]:
 
 
 def _note(history: dict[str, Any]) -> str:
-    if not history.get("val_acc"):
+    """The best epoch's validation accuracy; while images grow, it need not be the highest of all epochs."""
+    best, plain = history.get("best_epoch", 0) - 1, history.get("val_acc", [])
+    if not 0 <= best < len(plain):
         return ""
-    best = max(history["val_acc"])
-    averaged = max(history.get("ema_val_acc", ()), default=best)
-    return f"validation {max(best, averaged):.2f} %{', averaged weights' if averaged > best else ''}"
+    accuracy = max(plain[best], *history.get("ema_val_acc", plain)[best : best + 1])
+    return f"validation {accuracy:.2f} %{', averaged weights' if accuracy > plain[best] else ''}"
 
 
 def _is_locked(path: Path) -> bool:

@@ -124,7 +124,7 @@ def _to_rgb(image: Image.Image, white: float) -> Image.Image:
     if _is_deep(image):
         values = np.asarray(image, dtype=np.float32)
         scaled = values * (255 / (white or white_of(float(values.max(initial=0)))))
-        image = Image.fromarray(np.nan_to_num(scaled).clip(0, 255).round().astype(np.uint8))
+        image = Image.fromarray(scaled.clip(0, 255).round().astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -119,7 +119,6 @@ def pack_split(
 
     Raises:
         DamagedImages: naming all that cannot be read.
-        UserError: a channel has one value in all of the training images.
     """
     damaged: dict[int, str] = {}
     done = 0
@@ -218,7 +217,7 @@ def is_unchanged(images: ImageSet) -> bool:
 def _decode_chunk(
     decode: Callable[[NamedSource], np.ndarray], sources: list[NamedSource]
 ) -> tuple[np.ndarray, dict[int, str]]:
-    """The images, and why those that are left black cannot be read, by their place."""
+    """The images, or, where some cannot be read, as many empty rows and the reasons by place."""
     images, reasons = [], {}
     for place, source in enumerate(sources):
         try:

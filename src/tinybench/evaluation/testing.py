@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn, NotRequired
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, with_config
+from pydantic import with_config
 from torch import Tensor
 from tqdm import tqdm
 from typing_extensions import TypedDict  # pydantic wants this one on Python 3.11
@@ -24,12 +24,12 @@ from tinybench.evaluation.attacks import PixelNetwork
 from tinybench.evaluation.calibration import fit_temperature
 from tinybench.evaluation.predict import Tick, ignore, predict_logits
 from tinybench.evaluation.runs import BEST, PREDICTIONS
+from tinybench.formats import SHOWN
 from tinybench.recipe import Recipe
 from tinybench.runtime.device import check_precision, describe_environment, memory_format, nhwc_is_right, synchronize
 from tinybench.runtime.files import atomic_paths, json_text, read_json
 from tinybench.training.checkpoint import check_data, load_network, read_checkpoint, weights_fingerprint
 from tinybench.training.setup import load_images
-from tinybench.validation import validated
 
 Weights = Literal["best", "last", "ema"]
 
@@ -62,9 +62,9 @@ ADDED = {
 }
 
 
-@with_config(ConfigDict(extra="allow", strict=True))
+@with_config(SHOWN)
 class Results(TypedDict):
-    """What the files of results hold, of all versions."""
+    """What the files of results hold, of all versions, by which it is told whether they still hold."""
 
     epoch: int
     dataset: dict[str, Any]
@@ -162,7 +162,7 @@ class TestedNetwork:
     def results(self, name: str) -> dict[str, Any]:
         """What such a file holds; nothing if it is missing or damaged."""
         try:
-            return validated(Results, read_json(self.result_path(name)), name)
+            return read_json(self.result_path(name), Results)
         except UserError:
             return {}
 

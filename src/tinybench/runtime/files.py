@@ -146,10 +146,11 @@ def read_json(path: Path, kind: Any = Any) -> Any:
     Raises:
         UserError: the file is missing, unreadable or no JSON, or holds something else.
     """
-    if Path(path).exists() and not Path(path).is_file():
+    path = Path(path)
+    if path.exists() and not path.is_file():
         raise UserError(f"cannot read {path}: no regular file")
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

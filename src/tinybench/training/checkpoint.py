@@ -76,6 +76,7 @@ class Checkpoint(_Checkpoint):
 
 
 KEYS = Checkpoint.__required_keys__
+NETWORK_KEYS = (KEYS | Checkpoint.__optional_keys__) - {"ema_state_dict", "training"}  # what using the network needs
 
 
 def network_options(recipe: Recipe) -> dict[str, Any]:
@@ -153,7 +154,7 @@ def halved(checkpoint: dict[str, Any]) -> dict[str, Any]:
     for name, weight in weights.items():
         if not weight.isfinite().all():
             raise UserError(f"{name} holds weights that are too large for half precision, or not finite")
-    kept = sorted(checkpoint.keys() & {"format", "val_fingerprint", "test_fingerprint", "white", *KEYS})
+    kept = sorted(checkpoint.keys() & {"format", *NETWORK_KEYS})
     return {**{key: checkpoint[key] for key in kept}, "state_dict": weights}
 
 

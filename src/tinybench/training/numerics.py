@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import filelock
 import torch
@@ -15,7 +15,7 @@ import torch
 from tinybench import formats
 from tinybench.data.batches import images_at_once
 from tinybench.errors import UserError
-from tinybench.recipe import NUMERICS, Recipe
+from tinybench.recipe import NUMERICS, Precision, Recipe
 from tinybench.runtime import distributed
 from tinybench.runtime.device import (
     check_compiler,
@@ -139,7 +139,7 @@ def _candidates(recipe: Recipe, device: torch.device) -> Iterator[Recipe]:
         yield dataclasses.replace(recipe, precision=precision, channels_last=channels_last)
 
 
-def _precisions(device: torch.device) -> list[Literal["fp32", "bf16", "fp16"]]:
+def _precisions(device: torch.device) -> list[Precision]:
     match device.type:
         case "cuda":  # bf16 needs no scaling, but older cards only emulate it
             return ["fp32", "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"]
