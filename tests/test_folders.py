@@ -13,10 +13,13 @@ from test_datasets import load, save, save_claiming
 from tinybench.data import datasets, download, packed
 from tinybench.data.curate import FolderSource, curate_layout
 from tinybench.data.decode import IMAGE_SUFFIXES, read_rgb, white_of
-from tinybench.data.folders import list_files, read_folder, split_role
+from tinybench.data.explore import describe, explore
+from tinybench.data.folders import Folder, is_image, list_files, read_folder, split_role
+from tinybench.doctor import _dataset
 from tinybench.errors import UserError
 from tinybench.evaluation.infer import list_images
 from tinybench.recipe import Recipe
+from tinybench.runtime.files import read_json, write_json
 from tinybench.training.setup import load_images
 
 
@@ -36,7 +39,9 @@ def counts(root):
     [
         ("Train", "train"), ("training_set", "train"), ("seg_train", "train"), ("TRAIN-images", "train"),
         ("trainset", "train"), ("dev", "val"), ("Valid", "val"), ("validation_data", "val"), ("testing", "test"),
-        ("seg_test", "test"), ("trains", None), ("contest", None), ("devil", None), ("n0144", None),
+        ("seg_test", "test"), ("asl_alphabet_train", "train"), ("val2017", "val"), ("test1", "test"),
+        ("train_32x32", "train"), ("trains", None), ("contest", None), ("devil", None), ("n0144", None),
+        ("test-multiple_fruits", None), ("train-images-64x64", "train"), (f"train{'1' * 60}!", None),
     ],
 )  # fmt: skip
 def test_the_names_of_splits(name, role):
@@ -60,6 +65,50 @@ def test_nested_folders_as_archives_have_them(tmp_path):
     assert "seg_pred/, as seg_train/ holds the classes" in str(listing)
 
 
+@pytest.mark.parametrize(("train", "test"), [("Train/images", "Test/images"), ("train", "test1"), ("train", "val/a")])
+def test_folders_that_look_like_splits_are_no_classes(tmp_path, train, test):
+    fill(tmp_path, labels=(train, test))
+    with pytest.raises(UserError, match=r"no folder of training images|holds 1 class folders"):
+        read_folder(tmp_path)
+
+
+def test_classes_that_hold_splits_are_one_line(tmp_path):
+    for label in "ab":
+        fill(tmp_path / label, labels=("train", "test"))
+    with pytest.raises(UserError, match=r"a holds splits of its own \(test, train\).*train/a/ and so on"):
+        read_folder(tmp_path)
+
+
+def test_what_lies_beside_the_classes_is_named(tmp_path):
+    root = fill(tmp_path / "flowers")
+    fill(root / "flowers")  # as some archives hold everything twice
+    save(root / "loose.png")
+    listing = read_folder(root)
+    assert list(listing.splits["train"]) == ["a", "b"]
+    assert listing.left_out == [
+        "flowers/, which holds the folders beside it once more",
+        "1 images in flowers/ that are in no class folder",
+    ]
+    fill(tmp_path / "split" / "train")
+    save(tmp_path / "split" / "loose.png")
+    assert read_folder(tmp_path / "split").left_out == ["1 images beside train/"]
+
+
+def test_packed_data_of_an_earlier_version_that_took_splits_for_classes(tmp_path, monkeypatch):
+    root = tmp_path / "pets"
+    fill(root / "Train", count=5)
+    fill(root / "Test", count=3)
+    files = {name: sorted((root / name).rglob("*.png")) for name in ("Test", "Train")}
+    former = {
+        "train": {name: paths[1:] for name, paths in files.items()},
+        "test": {name: paths[:1] for name, paths in files.items()},
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(datasets, "read_folder", lambda root: Folder(former, dict.fromkeys(former, ""), []))
+        assert load(root, "train").class_ids == ("Test", "Train")
+    assert load(root, "train").class_ids == ("a", "b")
+
+
 def test_a_validation_set_of_its_own(tmp_path, capsys):
     root = tmp_path / "pets"
     fill(root / "train", count=5)
@@ -72,6 +121,13 @@ def test_a_validation_set_of_its_own(tmp_path, capsys):
     assert "val          6 images of 2 classes, from valid/" in out
     assert "val_fraction 0.5 does nothing" in out
     assert train.split_fingerprints["val"] == val.fingerprint
+    explored = explore(str(root), tmp_path / "data", 16)
+    assert [about["images"] for about in explored["splits"].values()] == [10, 6, 4]
+    assert "across train and val and test" in describe(explored)
+    found = _dataset(train.file.parent, verify=True)
+    assert "10 and 6 and 4 images to train and to validate and to test on, verified" in found["about"]
+    np.save(val.file, 255 - np.load(val.file))
+    assert "is not what was curated" in _dataset(train.file.parent, verify=True)["problem"]
 
 
 @pytest.mark.parametrize("test_folder", ["images", "unknown"])
@@ -124,15 +180,31 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     root = fill(tmp_path / "root", count=2)
     fill(tmp_path / "elsewhere", labels=("c",), count=5)
     (root / "a" / "more").symlink_to(tmp_path / "elsewhere" / "c")
-    (root / "a" / "round").symlink_to(root / "a")
-    (root / "a" / "nowhere.png").symlink_to(tmp_path / "nowhere")
-    assert len(list(list_files(root / "a"))) == 7
+    for name, target in (("round", root / "a"), ("up", root), ("nowhere.png", tmp_path / "nowhere")):
+        (root / "a" / name).symlink_to(target)
+    (root / "c").symlink_to(root)
+    assert sum(is_image(path) for path in list_files(root / "a")) == 7
+    listing = read_folder(root)
+    assert counts(root) == {"train": 7, "test": 2}
+    assert listing.left_out == [
+        "c/, which holds the folders beside it once more",
+        "3 files in root/ that are no images (3 links that lead nowhere or back)",
+    ]
+
+
+def test_a_knot_of_links_is_read_once(tmp_path):
+    for one in range(8):
+        save(tmp_path / f"{one}" / "x.png")
+        for other in range(8):
+            (tmp_path / f"{one}" / f"to{other}").symlink_to(tmp_path / f"{other}")
+    assert sum(is_image(path) for path in list_files(tmp_path)) == 8
 
 
 def test_a_pipe_is_not_read(tmp_path):
     fill(tmp_path, count=3)
     os.mkfifo(tmp_path / "a" / "pipe.png")
     assert counts(tmp_path) == {"train": 4, "test": 2}
+    assert "(1 pipes or devices)" in str(read_folder(tmp_path))
     with pytest.raises(UserError, match="no regular file"):
         read_rgb(tmp_path / "a" / "pipe.png")
 
@@ -144,6 +216,9 @@ def test_names_of_any_encoding(tmp_path):
     images = load(root, "train")
     assert images.class_ids == (r"caf\xe9", "猫")
     assert load(root, "train").fingerprint == images.fingerprint
+    name = os.fsdecode(b"pets\xe9")  # as it stands in a history
+    write_json(tmp_path / "history.json", {"dataset": name, "classes": "猫"})
+    assert read_json(tmp_path / "history.json") == {"dataset": name, "classes": "猫"}
 
 
 def test_two_images_of_a_class_are_enough(tmp_path):

@@ -8,12 +8,14 @@ from typing import Any
 import torch
 import torchvision
 
-from tinybench.data.packed import METADATA, is_unchanged, load_packed
+from tinybench.data.packed import METADATA, SPLITS, is_unchanged, load_packed
 from tinybench.device_check import check_device
 from tinybench.errors import UsageError, UserError
 from tinybench.runtime.device import PRECISIONS, check_precision, describe_environment
 from tinybench.runtime.peaks import copy_bytes, matmul_flops
 from tinybench.training.numerics import remembered
+
+USES = {"train": "to train", "val": "to validate", "test": "to test"}  # what images are for
 
 
 def examine(device: torch.device, data_dir: Path, verify: bool = False, check: bool = False) -> dict[str, Any]:
@@ -97,11 +99,15 @@ def _memory(device: torch.device) -> int:
 def _dataset(folder: Path, verify: bool) -> dict[str, str]:
     """The name of a packed data set, and either what is in it or what is wrong with it."""
     try:
-        splits = [load_packed(folder, split) for split in ("train", "test")]
-        counts = " and ".join(f"{len(images):,}" for images in splits)
-        about = f"{splits[0].num_classes} classes, {counts} images to train and to test on"
+        train = load_packed(folder, "train")
+        splits = {
+            split: load_packed(folder, split) for split in SPLITS if split != "val" or "val" in train.split_fingerprints
+        }
+        counts = " and ".join(f"{len(images):,}" for images in splits.values())
+        uses = " and ".join(USES[split] for split in splits)
+        about = f"{train.num_classes} classes, {counts} images {uses} on"
         if verify:
-            if not all(is_unchanged(images) for images in splits):
+            if not all(is_unchanged(images) for images in splits.values()):
                 raise UserError(f"{folder} is not what was curated; delete it and curate again")
             about += ", verified"
         return {"name": folder.name, "about": about, "problem": ""}

@@ -18,6 +18,7 @@ from tinybench.data.imageset import ImageSet
 from tinybench.data.packed import (
     Split,
     ensure_packed,
+    is_intact,
     is_packed,
     load_packed,
     pack_splits,
@@ -107,12 +108,13 @@ def pack_folder(root: Path, data_dir: Path, image_size: int, *, skip_damaged: bo
     identity = (str(root.resolve()), image_size, sorted(state), *(["skip_damaged"] if skip_damaged else []))
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()
     slug = re.sub(r"[^a-z0-9]+", "-", root.resolve().name.lower()).strip("-") or "folder"
+    packed_folder = data_dir / "curated" / f"{slug}-{image_size}-{digest[:12]}"
+    classes = sorted(listing.splits["train"])
+    names = [os.fsencode(name).decode(errors="backslashreplace") for name in classes]
 
     def make(folder: Path) -> None:
         print(f"{printable(root)}:\n{listing}", flush=True)
         white = _white(listed)
-        classes = sorted(listing.splits["train"])
-        names = [os.fsencode(name).decode(errors="backslashreplace") for name in classes]
         items = {
             split: [(path, label) for label, name in enumerate(classes) for path in files.get(name, [])]
             for split, files in listing.splits.items()
@@ -123,7 +125,9 @@ def pack_folder(root: Path, data_dir: Path, image_size: int, *, skip_damaged: bo
             folder, name=slug, class_ids=names, class_names=names, splits=packed, white=white, left_out=left_out
         )
 
-    return ensure_packed(data_dir / "curated" / f"{slug}-{image_size}-{digest[:12]}", make)
+    # Earlier versions took folders of splits such as Train and Test for classes.
+    outdated = is_intact(packed_folder) and list(load_packed(packed_folder, "train").class_ids) != names
+    return ensure_packed(packed_folder, make, anew=outdated)
 
 
 def _named(split: Split, path: Path) -> NamedSource:

@@ -8,7 +8,8 @@ from typing import Any
 from PIL import Image
 
 from tinybench.data import datasets
-from tinybench.data.packed import Split
+from tinybench.data.imageset import ImageSet
+from tinybench.data.packed import SPLITS, Split
 
 CHUNK = 1000
 
@@ -17,11 +18,14 @@ def explore(dataset: str, data_dir: Path, image_size: int = 64, skip_damaged: bo
     """Numbers about a data set, in plain types.
 
     A duplicate group is a set of images with identical pixels. A group counts as across classes when its labels differ,
-    and as across splits when it has images of train and of test: such an image is answered from memory.
+    and as across splits when it has images of several: of train and of test, such an image is answered from memory.
     """
-    names: tuple[Split, ...] = ("train", "test")
-    splits = {name: datasets.load(dataset, name, data_dir, image_size, skip_damaged=skip_damaged) for name in names}
-    train = splits["train"]
+
+    def load(split: Split) -> ImageSet:
+        return datasets.load(dataset, split, data_dir, image_size, skip_damaged=skip_damaged)
+
+    train = load("train")
+    splits = {split: load(split) for split in SPLITS if split in train.split_fingerprints}
     groups: dict[bytes, list[tuple[str, int, int]]] = defaultdict(list)
     about: dict[str, Any] = {}
     for split, images in splits.items():
@@ -88,6 +92,6 @@ def describe(numbers: dict[str, Any]) -> str:
     lines.append(
         f"  {duplicates['groups']} groups of images with identical pixels ({duplicates['images']} images): "
         f"{duplicates['within_class']} within a class, {duplicates['across_classes']} across classes, "
-        f"{duplicates['across_splits']} across train and test"
+        f"{duplicates['across_splits']} across {' and '.join(numbers['splits'])}"
     )
     return "\n".join(lines)

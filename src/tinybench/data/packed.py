@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import filelock
 import numpy as np
@@ -30,6 +30,7 @@ from tinybench.runtime.files import atomic_path, read_json, write_json
 from tinybench.runtime.processes import end_with_parent
 
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -71,6 +72,8 @@ def ensure_packed(folder: Path, make: Callable[[Path], object], *, anew: bool = 
             if folder.exists():
                 folder.rename(old)
             new.rename(folder)
+        except BrokenPipeError:  # what `make` prints has no reader any more
+            raise
         except OSError as error:
             raise UserError(f"cannot write {error.filename or new}: {error.strerror or error}") from error
         finally:

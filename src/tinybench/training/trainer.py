@@ -75,7 +75,7 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
     if checkpoint:
         check_data(checkpoint, train_images, recipe.dataset)
         train_images = replace(train_images, name=checkpoint["dataset"])  # a folder may bear another name by now
-    distributed.require_same((recipe, train_images.fingerprint))
+    distributed.require_same((recipe, train_images.fingerprint, val_images.fingerprint))
     recipe = distributed.of_main(choose_numerics(recipe, len(train_images), train_images.num_classes, device))
     state = build_state(recipe, train_images, val_images, device, resumed=checkpoint is not None)
     if checkpoint:
