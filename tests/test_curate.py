@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import io
 import json
+import os
 import re
 import stat
 import subprocess
@@ -74,7 +75,7 @@ def tree(folder):
 def test_curation_of_a_zip_and_of_its_folder_agree(archive, tmp_path):
     curate_zip(archive, tmp_path / "one")
     with zipfile.ZipFile(archive) as file:
-        file.extractall(tmp_path / "extracted")
+        file.extractall(tmp_path / "extracted" / "tiny-imagenet-200")  # as some programs do
     curate_layout(lambda: FolderSource(tmp_path / "extracted"), tmp_path / "two", "small", LAYOUT)
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
 
@@ -282,8 +283,11 @@ def test_damaged_arrays_are_named(archive, tmp_path, name, content):
 def test_wrong_sources(tmp_path):
     with pytest.raises(UsageError, match=r"none\.zip"):
         curate.curate(str(tmp_path / "none.zip"), tmp_path)
-    with pytest.raises(UserError, match=r"wnids\.txt"):
+    with pytest.raises(UserError, match=r"wnids\.txt.*python src/train\.py --dataset"):
         curate.curate(str(tmp_path), tmp_path)
+    os.mkfifo(tmp_path / "pipe.zip")
+    with pytest.raises(UsageError, match=r"pipe\.zip"):
+        curate.curate(str(tmp_path / "pipe.zip"), tmp_path)
 
 
 # ---- downloading

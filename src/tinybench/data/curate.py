@@ -23,7 +23,7 @@ from tinybench.data.decode import decode_exact
 from tinybench.data.download import ARCHIVE_BYTES, ARCHIVE_FILE, ARCHIVE_MD5, ARCHIVE_URL, download, is_published
 from tinybench.data.folders import is_litter
 from tinybench.data.packed import Split, ensure_packed, pack_splits, write_metadata
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import UsageError, UserError, command
 from tinybench.runtime.files import write_text
 
 NAME = "tiny-imagenet"
@@ -102,9 +102,14 @@ class FolderSource:
     """The files of an extracted archive."""
 
     def __init__(self, path: Path) -> None:
-        self._root = path if (path / "wnids.txt").is_file() else path / "tiny-imagenet-200"
-        if not (self._root / "wnids.txt").is_file():
-            raise UserError(f"{path} is no extracted Tiny ImageNet: it has no wnids.txt")
+        nested = path / "tiny-imagenet-200"
+        places = [place for place in (path, nested, nested / nested.name) if (place / "wnids.txt").is_file()]
+        if not places:
+            train = command("src/train.py", "--dataset", path)
+            raise UserError(
+                f"{path} is no extracted Tiny ImageNet: it has no wnids.txt; if it holds folders of classes: {train}"
+            )
+        self._root = places[0]
         self.names = list(self._files(""))
 
     def _files(self, folder: str) -> Iterator[str]:
@@ -163,7 +168,7 @@ def is_published_source(source: str | None) -> bool:
 
 def _open_source(source: str | None, data_dir: Path) -> Source:
     is_address = source is None or source.startswith(("http://", "https://", "ftp://", "file://"))
-    if not is_address and not Path(source or "").exists():
+    if not is_address and not (Path(source or "").is_file() or Path(source or "").is_dir()):
         raise UsageError(f"--source {source}: no such file or folder")
     downloads = data_dir / "downloads"
     if source in (None, ARCHIVE_URL):
