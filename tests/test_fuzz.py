@@ -8,12 +8,15 @@ import contextlib
 import dataclasses
 import hashlib
 import importlib.util
+import inspect
 import io
 import json
 import os
 import random
 import shutil
+import subprocess
 import sys
+import tomllib
 import traceback
 import types
 import warnings
@@ -24,6 +27,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from made_up import make_run
 from PIL import Image
 
 from tinybench import cli
@@ -37,21 +41,19 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 TRIALS = int(os.environ.get("TINYBENCH_FUZZ_TRIALS", "2000"))
 COMMANDS = (
     "src/train.py", "src/test.py", "src/infer.py", "src/explain.py", "src/export.py", "src/ensemble.py",
-    "src/compare.py", "src/report.py", "src/explore_data.py", "src/curate_data.py",
+    "src/compare.py", "src/report.py", "src/explore_data.py", "src/curate_data.py", "src/doctor.py",
+    "src/profile_step.py",
     "plots/plot_training_loss.py", "plots/plot_training_acc.py", "plots/plot_comparison.py",
 )  # fmt: skip
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 WRITES = {
-    "open",
-    "os.remove",
-    "os.rename",
-    "os.rmdir",
-    "os.mkdir",
-    "os.link",
-    "os.symlink",
-    "os.truncate",
-    "shutil.rmtree",
-}
+    "open", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod",
+    "os.chown", "shutil.rmtree",
+}  # fmt: skip
+QUICK = (
+    "--recipe", "svm", "--dataset", "images", "--epochs", "1", "--image_size", "16", "--batch_size", "4",
+    "--precision", "auto",
+)  # fmt: skip
 READERS = (  # commands that read what a run left, and the data
     ("src/test.py", "--run", "run"),
     ("src/infer.py", "--image", "images/a/0.png"),
@@ -59,6 +61,11 @@ READERS = (  # commands that read what a run left, and the data
     ("src/ensemble.py", "--run", "run", "other"),
     ("src/report.py",),
     ("src/train.py", "--resume", "results/run/last.pth", "--run_name", "run", "--epochs", "2"),
+    ("src/train.py", "--pretrained", "results/run/best_model.pth", "--run_name", "tuned", *QUICK),
+    ("src/train.py", "--teacher", "results/run/best_model.pth", "--run_name", "taught", *QUICK),
+    ("src/explain.py", "--image", "images/a/0.png", "--output", "out"),
+    ("src/compare.py", "--plan", "plan.toml", "--dry_run"),
+    ("plots/plot_comparison.py", "--output_dir", "out"),
     ("plots/plot_training_loss.py", "--run", "run", "--output_dir", "out"),
     ("src/compare.py", "--plan", "plan.toml", "--status"),
     ("src/explore_data.py", "--dataset", "images", "--image_size", "16"),
@@ -66,6 +73,8 @@ READERS = (  # commands that read what a run left, and the data
 FILES = (
     "results/run/history.json", "results/run/test_results.json", "results/run/predictions.npz",
     "results/run/best_model.pth", "results/run/last.pth", "images/a/0.png", "plan.toml", "cache/precision.json",
+    "results/run/robustness.json", "results/plan/svm/seed0/measurements.json", "results/plan/svm/seed0/history.json",
+    "results/data_exploration/images.json", "results/published.csv", "results/model_comparison.csv",
 )  # fmt: skip
 RECIPE = Recipe(
     model="svm", dataset="images", image_size=16, epochs=1, batch_size=4, loss="hinge", label_smoothing=0.0,
@@ -73,6 +82,14 @@ RECIPE = Recipe(
 )  # fmt: skip
 
 _allowed: list[Path] = []  # where the hook lets files be written, while a trial goes on
+
+
+# For a command in a process of its own, which Python gives this file to before all others.
+GUARD = f"""
+import os, pathlib, sys
+WRITES, WRITING = {WRITES}, {WRITING}
+_allowed = [pathlib.Path(os.environ["TINYBENCH_FUZZ_FOLDER"])]
+"""
 
 
 def _refuse_writes_elsewhere(event: str, arguments: tuple[object, ...]) -> None:
@@ -83,7 +100,7 @@ def _refuse_writes_elsewhere(event: str, arguments: tuple[object, ...]) -> None:
     for path in arguments[:2] if event in ("os.rename", "os.link") else arguments[:1]:
         if isinstance(path, str | bytes | os.PathLike):
             place = os.path.realpath(os.fsdecode(path))
-            if place != os.devnull and not place.startswith((str(_allowed[0]), "/proc/", "/dev/shm/")):
+            if place != os.devnull and not place.startswith((f"{_allowed[0]}/", "/proc/", "/dev/shm/")):
                 raise PermissionError(1, "outside of the trial's folder", place)
 
 
@@ -102,11 +119,20 @@ def world(tmp_path_factory):
     choice = {"precision": "bf16", "channels_last": True, "compile": False}
     (root / "cache" / "precision.json").write_text(json.dumps({"a": choice}))
     (root / "net.py").write_text("x = (")
+    (root / "guard").mkdir()
+    hook = f"{inspect.getsource(_refuse_writes_elsewhere)}\nsys.addaudithook(_refuse_writes_elsewhere)\n"
+    (root / "guard" / "sitecustomize.py").write_text(GUARD + hook)
     with contextlib.chdir(root), pytest.MonkeyPatch.context() as patch:
         for name in ("run", "other"):
             train(RECIPE, RunOptions(run_name=name, device="cpu"))
             patch.setattr(sys, "argv", ["test.py", "--run", name, "--device", "cpu"])
             load("src/test.py").main()
+        make_run(root / "results" / "plan" / "svm" / "seed0", "svm", epochs=1)
+        shutil.copy("results/plan/svm/seed0/robustness.json", "results/run")
+        patch.setattr(sys, "argv", ["explore_data.py", "--dataset", "images", "--image_size", "16"])
+        load("src/explore_data.py").main()
+        for name in ("published.csv", "model_comparison.csv"):
+            shutil.copy(REPOSITORY / "results" / name, "results")
     sys.addaudithook(_refuse_writes_elsewhere)
     return root
 
@@ -209,10 +235,11 @@ TEXTS = (
 )  # fmt: skip
 # What a flag that decides how long a run takes may be.
 SHORT = {
-    "epochs": ("1", "0", "-1", "x", "2"), "repeats": ("1", "2", "0", "x"), "seeds": ("0", "1", "-1", "1000000000", "x"),
+    "epochs": ("1", "0", "-1", "x", "2"), "repeats": ("1", "2", "0", "x"), "steps": ("1", "0", "2", "x"),
+    "seeds": ("0", "1", "-1", "1000000000", "x"),
 }  # fmt: skip
 # Tracebacks that were asked for, other programs, or minutes.
-NEVER = {"help", "debug", "download", "executor", "compile", "robustness", "tensorboard"}
+NEVER = {"help", "debug", "download", "executor", "compile", "robustness", "tensorboard", "check"}
 
 
 def flags_of(script):
@@ -245,7 +272,11 @@ def command_lines(draw):
             if f"--{name}" not in words and not (name == "recipe" and "--model" in words):
                 words += [f"--{name}", value]
     if script == "src/compare.py":
-        words.append("--dry_run" if "--status" in words else "--status")
+        words += [] if "--dry_run" in words else ["--status"]
+    if script == "src/profile_step.py":
+        for name, value in (("model", "svm"), ("image_size", "16"), ("batch_size", "4"), ("steps", "1")):
+            if f"--{name}" not in words:
+                words += [f"--{name}", value]
     if script in ("src/infer.py", "src/explain.py") and "--image" not in words:
         words += ["--image", "images/a"]
     if script == "src/curate_data.py" and "--source" not in words:
@@ -287,6 +318,14 @@ def replaced(value, rng):
     return rng.choice(VALUES)
 
 
+def toml(value):
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return "1979-05-27" if value is None else json.dumps(value)  # TOML has dates, and no null
+
+
 def damage_file(path, kind, seed):
     rng = random.Random(seed)
     data = path.read_bytes()
@@ -304,6 +343,12 @@ def damage_file(path, kind, seed):
             path.write_bytes(rng.choice((b"", b"\0" * 100, b"{}", b"[]", b"null", b"PK\x03\x04", b'"x"')))
         case "value" if path.suffix == ".json":
             path.write_text(json.dumps(replaced(json.loads(data), rng)))
+        case "value" if path.suffix == ".toml":
+            plan = replaced(tomllib.loads(data.decode()), rng)
+            lines = (
+                [f"{json.dumps(key)} = {toml(value)}" for key, value in plan.items()] if isinstance(plan, dict) else []
+            )
+            path.write_text("\n".join(lines))
         case "value" if path.suffix == ".pth":
             torch.save(replaced(torch.load(path, weights_only=True), rng), path)
         case "value" if path.suffix == ".npz":
@@ -341,6 +386,26 @@ def test_packed_data_damaged_in_any_way(trial, split, kind, seed, words):
         damage_file(packed / split, kind, seed)
 
     trial(words, damage)
+
+
+@fuzz(0.02)
+@given(words=command_lines())
+def test_flags_of_any_kind_in_processes_of_their_own(world, tmp_path, words):
+    folder = tmp_path / "world"
+    shutil.copytree(world, folder)
+    before = digests(folder)
+    environment = {
+        **os.environ, "TINYBENCH_CACHE": str(folder / "cache"), "TINYBENCH_FUZZ_FOLDER": str(folder),
+        "PYTHONPATH": str(world / "guard"), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(folder),
+        "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    command = [sys.executable, REPOSITORY / words[0], *words[1:]]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, stdin=subprocess.DEVNULL)
+    said = done.stderr.decode(errors="replace")
+    assert done.returncode in (0, 1, 2), (words, said)
+    assert "Traceback" not in said, (words, said)
+    assert before.keys() <= digests(folder).keys(), (words, said)
+    shutil.rmtree(folder)
 
 
 def test_the_guard_refuses_what_lies_elsewhere(world, tmp_path):
