@@ -106,10 +106,21 @@ def test_a_plan_from_a_file(tmp_path):
         ("models = 1", "models must be a valid list"),
         ("model = []", "no 'model'"),
         ("=", "no TOML"),
+        ("seeds = " + 5000 * "9", "no TOML"),
+        ("x = " + 9999 * "[", "no TOML"),
     ):
         path.write_text(content)
         with pytest.raises(UsageError, match=named):
             read_plan(path)
+    for content, named in (
+        ("seeds = 1_000_000_000", "up to 1,000"),
+        ("seeds = 0x" + 5000 * "f", "up to 1,000"),
+        ('models = ["svm"]\n[overrides_for.svm]\nrecipe = ["svm"]', "recipe must be a valid string"),
+        ('[overrides]\nmomentum = "0.9"', "momentum must be a valid number, not '0.9'"),
+    ):
+        path.write_text(content)
+        with pytest.raises(UsageError, match=named):
+            read_plan(path).runs()
     with pytest.raises(UsageError, match=r"cannot read .*none\.toml"):
         read_plan(tmp_path / "none.toml")
 

@@ -1,5 +1,6 @@
 """Curation of small archives in the published layout: right, hostile, damaged, interrupted, downloaded."""
 
+import base64
 import functools
 import hashlib
 import http.server
@@ -298,10 +299,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     ranges = True
     break_after = None
     requests: list
+    logins: list
 
     def do_GET(self):
         asked = self.headers.get("Range")
         type(self).requests.append(asked)
+        type(self).logins.append(self.headers.get("Authorization"))
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.ranges else 0
         if start >= len(self.content):
             self.send_response(416)
@@ -322,7 +325,7 @@ def server():
     class OwnHandler(Handler):
         content = np.random.default_rng(0).bytes(1_000_000)
 
-    OwnHandler.requests = []
+    OwnHandler.requests, OwnHandler.logins = [], []
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), OwnHandler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         OwnHandler.url = f"http://127.0.0.1:{running.server_port}/archive.zip"
@@ -379,6 +382,16 @@ def test_another_file_of_the_archives_name_is_kept_and_named(server, tmp_path):
     with pytest.raises(UserError, match="has 4 bytes, not 1,000,000; delete it, or take it as it is with --source"):
         fetch(server, tmp_path)
     assert (tmp_path / "archive.zip").read_bytes() == b"mine"
+
+
+def test_a_login_in_the_address_is_sent_and_never_shown(server, tmp_path):
+    url = server.url.replace("//", "//me:my%20secret@")
+    assert download.download(url, tmp_path / "x.zip").read_bytes() == server.content
+    assert server.logins == ["Basic " + base64.b64encode(b"me:my secret").decode()]
+    for wrong in ("http://me:secret@127.0.0.1:1/x.zip", "http://me:sec ret@host:x/x.zip", "http://me:secret@"):
+        with pytest.raises(UserError, match="cannot download") as caught:
+            download.download(wrong, tmp_path / "y.zip")
+        assert "ret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x.zip", "http://127.0.0.1:1", "http://[x/x.zip"])

@@ -67,9 +67,9 @@ class Plan:
             )
         for name in names:
             check_run_name(name, "the recipe's name")
+        if (self.seeds if isinstance(self.seeds, int) else len(self.seeds)) > MOST_SEEDS:
+            raise UsageError(f"seeds: a plan takes up to {MOST_SEEDS:,}; more than that nobody runs")
         seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
-        if len(seeds) > MOST_SEEDS:
-            raise UsageError(f"{len(seeds):,} seeds are more than anybody runs; a plan takes up to {MOST_SEEDS}")
         if not names or not seeds or len(set(seeds)) < len(seeds):
             raise UsageError(f"a plan needs at least one model and one seed, and no seed twice; seeds: {self.seeds}")
         recipes = {name: self._recipe(name) for name in names}
@@ -87,7 +87,7 @@ class Plan:
         if "/" in name:
             raise UsageError(f"{name!r} is the name of a folder in the plan's, and so has no separators")
         own = dict(self.overrides_for.get(name, {}))
-        entry = own.pop("recipe", name)
+        entry = validated(str, own.pop("recipe", name), f"overrides_for.{name}.recipe", UsageError)
         changes = self.overrides | own
         if "seed" in changes:
             raise UsageError("a plan counts its seeds itself; state them as seeds")
@@ -107,7 +107,7 @@ def read_plan(path: Path) -> Plan:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also of numbers of thousands of digits
         raise UsageError(f"{path} is no TOML: {error}") from error
     if unknown := sorted(values.keys() - formats.Plan.__optional_keys__):
         raise UsageError(f"{path}: a plan has no {unknown[0]!r}; it has {', '.join(formats.Plan.__annotations__)}")

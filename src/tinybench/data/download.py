@@ -1,10 +1,12 @@
 """Downloading the published archive: with a progress bar, resumed where it broke off, verified."""
 
+import base64
 import hashlib
 import http.client
 import shlex
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -41,7 +43,8 @@ def download(url: str, path: Path, *, size: int | None = None, md5: str | None =
     part = path.with_name(f"{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _fetch(url, part, size)
+        url, login = _without_login(url)
+        _fetch(url, part, size, login)
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise UserError(
@@ -60,9 +63,21 @@ def is_published(path: Path) -> bool:
     return _difference(path, ARCHIVE_BYTES, ARCHIVE_MD5) is None
 
 
-def _fetch(url: str, part: Path, size: int | None) -> None:
+def _without_login(url: str) -> tuple[str, str]:
+    """The address without user and password, which no message may show, and the header that stands for them."""
+    parts = urllib.parse.urlsplit(url)
+    login, _, host = parts.netloc.rpartition("@")
+    if not login or parts.scheme == "ftp":  # which has no headers
+        return url, ""
+    header = base64.b64encode(urllib.parse.unquote(login).encode(errors="surrogateescape")).decode()
+    return parts._replace(netloc=host).geturl(), f"Basic {header}"
+
+
+def _fetch(url: str, part: Path, size: int | None, login: str = "") -> None:
     done = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+    if login:
+        request.add_unredirected_header("Authorization", login)  # not for where the server may send us
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
@@ -71,7 +86,7 @@ def _fetch(url: str, part: Path, size: int | None) -> None:
         # Nothing follows what is there: the file is whole, or it is another one's part. The MD5 will tell.
         if error.headers.get("Content-Range", "") != f"bytes */{done}":
             part.unlink()
-            _fetch(url, part, size)
+            _fetch(url, part, size, login)
         return
     with response:
         if done and response.status != 206:  # the server knows no ranges: from the start
