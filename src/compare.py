@@ -19,7 +19,7 @@ from tinybench.comparison.plan import Plan, read_plan
 from tinybench.comparison.runner import carry_out, show_plan, status_line
 from tinybench.comparison.status import status_of
 from tinybench.errors import UsageError
-from tinybench.recipe import Device, Draft, Recipe
+from tinybench.recipe import Count, Device, Draft, NotNegative, Recipe
 
 
 @dataclass(kw_only=True)
@@ -31,7 +31,7 @@ class Arguments:
     """Name of the plan, and of its folder under results_dir."""
     models: tuple[str, ...] = Plan.models
     """Networks or entries of config.py; all stands for every network of the registry."""
-    seeds: int = 3
+    seeds: Count = 3
     """How many runs of each, with seeds from 0."""
     only: tuple[str, ...] = ()
     """Carry out only the runs whose name has one of these in it, such as resnet or seed0."""
@@ -43,9 +43,9 @@ class Arguments:
     """One run after the other on this machine, or as many at a time as a Ray cluster has room for."""
     ray_address: str | None = None
     """Address of the Ray cluster (default: RAY_ADDRESS, or a new one on this machine)."""
-    cpus_per_run: float = 1
+    cpus_per_run: NotNegative = 1
     """CPUs that a run takes on the Ray cluster."""
-    gpus_per_run: float | None = None
+    gpus_per_run: NotNegative | None = None
     """GPUs that a run takes on the Ray cluster; 0.25 lets four runs share one (default: 1 where the cluster has any,
     unless device is cpu)."""
     data_dir: Path = Path("data")
@@ -60,6 +60,7 @@ class Arguments:
 
 def main() -> int:
     arguments = cli.parse(Arguments, __doc__)
+    cli.require(not arguments.status, ["dry_run"], "does nothing with --status, which shows where the runs stand")
     place = Place(data_dir=arguments.data_dir, results_dir=arguments.results_dir, device=arguments.device)
     plan = make_plan(arguments)
     runs = [run for run in plan.runs() if not arguments.only or any(part in run.name for part in arguments.only)]
@@ -97,8 +98,7 @@ def choose_executor(arguments: Arguments) -> Executor:
         return functools.partial(
             run_on_ray, address=arguments.ray_address, cpus=arguments.cpus_per_run, gpus=arguments.gpus_per_run
         )
-    if given := cli.stated(["ray_address", "cpus_per_run", "gpus_per_run"]):
-        raise UsageError(f"--{given[0]} goes with --executor ray")
+    cli.require(False, ["ray_address", "cpus_per_run", "gpus_per_run"], "goes with --executor ray")
     return run_here
 
 

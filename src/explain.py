@@ -4,12 +4,11 @@
 Without --run, the network is asked that infer.py would ask.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinybench import cli
-from tinybench.errors import UserError
+from tinybench.errors import UserError, printable
 from tinybench.evaluation.arguments import NetworkArguments
 from tinybench.evaluation.explain import draw, explain
 from tinybench.evaluation.infer import Classifier, find_checkpoint, introduction, list_images
@@ -44,7 +43,7 @@ def main() -> int:
             explanation = explain(classifier, path)
         except UserError as error:
             failures += 1
-            print(f"error: {error}", file=sys.stderr)
+            cli.report(f"error: {error}")
             continue
         names[path.stem] = names.get(path.stem, 0) + 1
         number = f"_{names[path.stem]}" if names[path.stem] > 1 else ""
@@ -52,7 +51,7 @@ def main() -> int:
         guess = f"{explanation.guess.name} ({explanation.guess.probability:.1%})"
         figure = draw(explanation, f"{classifier.checkpoint['model']}: {guess}")
         save_figure(figure, picture, force=arguments.force, dpi=DPI)
-        print(f"{path}: {guess}, {explanation.method} in {picture}", flush=True)
+        print(printable(f"{path}: {guess}, {explanation.method} in {picture}"), flush=True)
     return 1 if failures else 0
 
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinybench import cli
-from tinybench.data.datasets import load
+from tinybench.data.datasets import NAMES, load
 from tinybench.data.explore import describe, explore
+from tinybench.recipe import Side
 from tinybench.runtime.files import check_output, has_keys, update_json
 
 
@@ -15,7 +16,7 @@ class Arguments:
     """tiny-imagenet, demo, mnist, fashion-mnist, cifar10, cifar100, svhn, stl10, or a folder of class folders."""
     statistics: bool = False
     """Print the mean and the standard deviation of the training images by channel, and do nothing else."""
-    image_size: int = 64
+    image_size: Side = 64
     """Side in pixels at which a folder's images are looked at."""
     skip_damaged: bool = False
     """Leave out the images of a folder that cannot be read."""
@@ -31,6 +32,8 @@ class Arguments:
 
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
+    cli.require(arguments.dataset not in NAMES, ["image_size"], f"goes with a folder, not with {arguments.dataset}")
+    cli.require(not arguments.statistics, ["results_dir"], "does nothing with --statistics, which only prints")
     if arguments.statistics:
         train = load(
             arguments.dataset, "train", arguments.data_dir, arguments.image_size, skip_damaged=arguments.skip_damaged

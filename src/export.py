@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinybench import cli
-from tinybench.errors import UsageError
+from tinybench.errors import UsageError, printable
 from tinybench.evaluation.arguments import RunArguments
 from tinybench.evaluation.infer import find_checkpoint
 from tinybench.training.checkpoint import halved, read_checkpoint, write_checkpoint
@@ -30,7 +30,7 @@ def main() -> None:
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     write_checkpoint(arguments.output, checkpoint)
     size = arguments.output.stat().st_size / 1e6
-    print(f"{arguments.output}: {checkpoint['model']} of {source} in half precision, {size:.1f} MB")
+    print(printable(f"{arguments.output}: {checkpoint['model']} of {source} in half precision, {size:.1f} MB"))
 
 
 if __name__ == "__main__":

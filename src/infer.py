@@ -6,14 +6,14 @@ set, the one with the best validation accuracy.
 
 import dataclasses
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinybench import cli
-from tinybench.errors import UsageError, UserError, printable
+from tinybench.errors import UserError, printable
 from tinybench.evaluation.arguments import NetworkArguments
 from tinybench.evaluation.infer import Classifier, find_checkpoint, introduction, list_images
+from tinybench.recipe import Count
 from tinybench.runtime.device import pick_device
 
 
@@ -21,7 +21,7 @@ from tinybench.runtime.device import pick_device
 class Arguments(NetworkArguments):
     image: tuple[Path, ...]
     """Images to classify: files, or folders of them."""
-    top_k: int = 5
+    top_k: Count = 5
     """How many of the likeliest classes to name."""
     json: bool = False
     """Print one JSON document."""
@@ -30,8 +30,6 @@ class Arguments(NetworkArguments):
 def main() -> int:
     arguments = cli.parse(Arguments, __doc__)
     arguments.check()
-    if arguments.top_k < 1:
-        raise UsageError(f"--top_k must be at least 1, not {arguments.top_k}")
     paths = list(list_images(list(arguments.image)))
     checkpoint = arguments.checkpoint or find_checkpoint(arguments)
     classifier = Classifier(checkpoint, pick_device(arguments.device))
@@ -43,7 +41,7 @@ def main() -> int:
             guesses = classifier.classify(path, arguments.top_k)
         except UserError as error:
             failures += 1
-            print(f"error: {error}", file=sys.stderr)
+            cli.report(f"error: {error}")
             continue
         if arguments.json:
             answers.append({"image": str(path), "guesses": [dataclasses.asdict(guess) for guess in guesses]})

@@ -7,12 +7,14 @@ import dataclasses
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Interval
 
 from tinybench import cli
 from tinybench.analysis.figures import roofline
 from tinybench.models import get_model_info
-from tinybench.recipe import Device, Precision, get_recipe
+from tinybench.recipe import Count, Device, Precision, Side, get_recipe
 from tinybench.runtime.device import check_precision, pick_device
 from tinybench.runtime.files import check_output, has_keys, write_json
 from tinybench.runtime.pictures import is_picture, save_figure
@@ -23,16 +25,16 @@ from tinybench.training.profile import profile_step
 class Arguments:
     model: str
     """Name of the network; it is built and trained as its recipe says."""
-    batch_size: int = 64
+    batch_size: Count = 64
     """Images a step."""
-    image_size: int = 64
+    image_size: Side = 64
     """Side of the images in pixels."""
-    num_classes: int = 200
+    num_classes: Annotated[int, Interval(ge=2, le=1_000_000)] = 200
     precision: Precision = "fp32"
     """Arithmetic of convolutions and matrix products; fp16 needs CUDA."""
     channels_last: bool = False
     """Memory layout NHWC instead of NCHW."""
-    steps: int = 3
+    steps: Annotated[int, Interval(ge=1, le=10_000)] = 3
     """Steps to average over."""
     device: Device = "auto"
     """auto takes CUDA, then MPS, then the CPU."""

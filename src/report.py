@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tinybench import cli
 from tinybench.analysis.report import build_report
+from tinybench.errors import printable
 
 
 @dataclass(kw_only=True)
@@ -28,8 +29,8 @@ def main() -> None:
     rows = sum(len(group["rows"]) for group in content["groups"])
     runs = sum(len(row["runs"]) for group in content["groups"] for row in group["rows"])
     for problem in content["problems"]:
-        print(problem)
-    print(f"{output}: models {rows}, runs {runs}, {output.stat().st_size / 1e6:.1f} MB")
+        print(printable(problem))
+    print(f"{printable(output)}: models {rows}, runs {runs}, {output.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

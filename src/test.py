@@ -4,7 +4,6 @@ Without --run, every trained run is tested that has not been, or whose weights o
 --robustness, also on test images that are corrupted, attacked or partly hidden.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from tinybench.evaluation.testing import (
     result_line,
     test_network,
 )
-from tinybench.recipe import Precision
+from tinybench.recipe import Count, CountOrNone, Precision
 from tinybench.runtime.device import pick_device
 
 
@@ -42,7 +41,7 @@ class Arguments(NetworkArguments):
     robustness: bool = False
     """Also test on corrupted, attacked and partly hidden images; written to robustness.json. Takes some 200 times as
     long."""
-    robustness_images: int = 0
+    robustness_images: CountOrNone = 0
     """Disturb only the first so many test images of each class (0: all)."""
     errors: bool = False
     """Also print the hardest and easiest classes and the commonest mistakes, and draw examples of them."""
@@ -50,7 +49,7 @@ class Arguments(NetworkArguments):
     """The pictures of --errors go to output_dir/<run>/."""
     force: bool = False
     """With --errors: replace files of something else that have the names of the pictures."""
-    batch_size: int = 256
+    batch_size: Count = 256
     """Images at a time."""
     precision: Precision = "fp32"
     """Arithmetic of convolutions and matrix products."""
@@ -61,12 +60,8 @@ class Arguments(NetworkArguments):
 def main() -> int:
     arguments = cli.parse(Arguments, __doc__)
     arguments.check()
-    if arguments.batch_size < 1:
-        raise UsageError(f"--batch_size must be at least 1, not {arguments.batch_size}")
-    if arguments.robustness_images < 0:
-        raise UsageError(f"--robustness_images must not be negative, but is {arguments.robustness_images}")
-    if arguments.robustness_images and not arguments.robustness:
-        raise UsageError("--robustness_images goes with --robustness")
+    cli.require(arguments.robustness, ["robustness_images"], "goes with --robustness")
+    cli.require(arguments.errors, ["output_dir", "force"], "goes with --errors")
     runs = arguments.picked()
     named = bool(runs or arguments.checkpoint)
     if arguments.dataset and not named:
@@ -97,7 +92,7 @@ def main() -> int:
             if named:
                 raise
             failures += 1
-            print(f"error: {name}: {error}", file=sys.stderr)
+            cli.report(f"error: {name}: {error}")
     if skipped:
         print(f"skipped, as their results still hold (--again tests them too): {', '.join(skipped)}")
     return 1 if failures else 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_testing import main_of, save
 
 from tinybench import cli, formats
 from tinybench.errors import UsageError, UserError, command, printable
@@ -70,6 +71,30 @@ def test_a_flag_with_nothing_behind_it_is_one_line():
     result = run_command("infer.py")
     assert result.returncode == 2
     assert result.stderr.startswith(b"error: --image is missing")
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "says"),
+    [
+        ("profile_step.py", ["--model", "svm", "--steps", "0"], "--steps must be greater than or equal to 1"),
+        ("profile_step.py", ["--model", "svm", "--num_classes", "0"], "--num_classes must be greater than"),
+        (
+            "explore_data.py",
+            ["--dataset", "demo", "--image_size", "32"],
+            "--image_size goes with a folder, not with demo",
+        ),
+        ("explore_data.py", ["--statistics", "--results_dir", "x"], "--results_dir does nothing with --statistics"),
+        ("compare.py", ["--status", "--dry_run"], "--dry_run does nothing with --status"),
+        ("compare.py", ["--cpus_per_run", "nan"], "--cpus_per_run must be a finite number"),
+        ("compare.py", ["--seeds", "1000000000"], "--seeds must be less than or equal to"),
+        ("test.py", ["--output_dir", "x"], "--output_dir goes with --errors"),
+        ("infer.py", ["--image", "x", "--checkpoint", "y", "--results_dir", "z"], "--results_dir does nothing with"),
+    ],
+)
+def test_a_flag_beyond_its_bounds_or_without_effect_is_one_line(monkeypatch, script, words, says):
+    with pytest.raises(UsageError) as caught:
+        main_of(f"src/{script}", monkeypatch, *words)
+    assert says in str(caught.value)
 
 
 def test_ctrl_c_while_modules_are_imported_is_one_line(tmp_path):
@@ -194,3 +219,13 @@ def test_what_is_remembered_sets_numerics_and_nothing_else(tmp_path, monkeypatch
 def test_the_flags_that_are_stated(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["x", "--batch-size=3", "--no_nesterov", "lr"])
     assert cli.stated(["batch_size", "nesterov", "lr"]) == ["batch_size", "nesterov"]
+
+
+def test_names_on_stderr_and_stdout_are_on_one_line(tmp_path, monkeypatch, capsys, demo_data):
+    checkpoint = save(tmp_path / "a\nb\x1b[2J" / "best_model.pth", demo_data)
+    words = ["--checkpoint", checkpoint, "--image", tmp_path / "c\nd\x1b[2J.png", "--device", "cpu"]
+    assert main_of("src/infer.py", monkeypatch, *words) == 1
+    said = capsys.readouterr()
+    assert said.out.count("\n") == said.err.count("\n") == 1
+    assert r"a\nb\x1b[2J" in said.out
+    assert r"c\nd\x1b[2J.png" in said.err

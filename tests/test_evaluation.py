@@ -262,7 +262,7 @@ def test_folders_without_images_and_bad_top_k_are_usage_errors(results, tmp_path
     with pytest.raises(UsageError, match="holds no images"):
         list(list_images([tmp_path]))
     _, err = command("src/infer.py", "--image", "x.jpg", "--top_k", 0, "--results_dir", results, status=2)
-    assert err == "error: --top_k must be at least 1, not 0\n"
+    assert err == "error: --top_k must be greater than or equal to 1, not 0\n"
 
 
 # ---- plots

@@ -245,7 +245,7 @@ def test_the_command_tests_twice(tested, monkeypatch, capsys):
     ("flags", "message"),
     [
         (("--robustness_images", "5"), "goes with --robustness"),
-        (("--robustness", "--robustness_images", "-1"), "must not be negative"),
+        (("--robustness", "--robustness_images", "-1"), "robustness_images must be greater than or equal to 0"),
     ],
 )
 def test_flags_that_make_no_sense(flags, message, monkeypatch):

@@ -30,7 +30,7 @@ def _end(kind: type[BaseException], error: BaseException, traceback: TracebackTy
     """Ctrl-C while a command still imports its modules, which takes seconds, is one line too."""
     if not issubclass(kind, KeyboardInterrupt):
         return sys.__excepthook__(kind, error, traceback)
-    _report("interrupted")
+    report("interrupted")
     sys.stderr.flush()
     os._exit(130)
 
@@ -42,9 +42,12 @@ def parse(arguments: type[Arguments], description: str | None, **options: Any) -
     """Parse sys.argv into the dataclass `arguments`; each field is a flag that keeps its underscores.
 
     Raises:
-        UsageError: a flag is not known, or stands there twice, or has no value or a wrong one.
+        UsageError: a flag is not known, or stands there twice, or has no value, or one of a wrong type or beyond the
+            bounds in its field's annotation.
     """
     import tyro
+
+    from tinybench.validation import validated
 
     options |= {"use_underscores": True, "config": (tyro.conf.OmitArgPrefixes,), "registry": _registry()}
     _check_flags({"--help", *_flags_of(arguments)})
@@ -64,7 +67,23 @@ def parse(arguments: type[Arguments], description: str | None, **options: Any) -
         required = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
         if required and getattr(parsed, spec.name) == ():
             raise UsageError(f"--{spec.name} needs at least one value")
+        if not dataclasses.is_dataclass(spec.type):  # a recipe checks itself
+            validated(spec.type, getattr(parsed, spec.name), f"--{spec.name}", UsageError)
     return parsed
+
+
+def require(acts: bool, names: Collection[str], why: str) -> None:
+    """Refuse flags that stand on the command line and would do nothing.
+
+    Args:
+        acts: whether they do something.
+        why: what they go with, to follow the name of the flag.
+
+    Raises:
+        UsageError: naming the first of them.
+    """
+    if not acts and (idle := stated(names)):
+        raise UsageError(f"--{idle[0]} {why}")
 
 
 def stated(names: Collection[str]) -> list[str]:
@@ -187,10 +206,10 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     except UserError as error:
         if debug:
             raise
-        _report(f"error: {error}")
+        report(f"error: {error}")
         status = error.status
     except KeyboardInterrupt:
-        _report("interrupted")
+        report("interrupted")
         status = 130
     except SystemExit as error:  # of the parser, which has said why
         status = 2 if error.code else 0
@@ -201,7 +220,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     except (OSError, MemoryError, RuntimeError) as error:
         if debug or not (isinstance(error, OSError) or out_of_memory(error)):
             raise
-        _report(f"error: {describe(error)}")
+        report(f"error: {describe(error)}")
         status = 1
     if status and not REPORTS:
         time.sleep(SILENT_SECONDS)
@@ -213,15 +232,16 @@ def _show_warning(message: Warning | str, category: type[Warning], *where: Any, 
     if category is Notice:
         _show_notice(str(message))
     else:
-        _report(f"{category.__name__}: {message}")
+        report(f"{category.__name__}: {message}")
 
 
 @functools.cache  # each once
 def _show_notice(line: str) -> None:
-    _report(f"note: {line}")
+    report(f"note: {line}")
 
 
-def _report(line: str) -> None:
+def report(line: str) -> None:
+    """Print a line on stderr, in the first process of a machine."""
     if REPORTS:
         print(printable(line), file=sys.stderr)
 

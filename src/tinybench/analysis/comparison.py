@@ -13,7 +13,7 @@ import pandas as pd
 from tinybench.analysis.groups import averaged, group_runs
 from tinybench.analysis.results import RunResults, load_runs, read_table
 from tinybench.analysis.statistics import mean_interval
-from tinybench.errors import UserError, notice
+from tinybench.errors import UserError, notice, printable
 from tinybench.runtime.files import write_text
 
 TABLE = "model_comparison.csv"
@@ -95,7 +95,7 @@ def describe(table: pd.DataFrame) -> str:
             "no interval from one seed" if row.seeds < 2 else f"{row.test_acc_low:.2f} to {row.test_acc_high:.2f}"
         )
         lines.append(
-            f"{row.recipe:<16}{row.seeds:>5}  {f'{row.test_acc_mean:6.2f} %, {interval}':<32}"
+            f"{printable(row.recipe):<16}{row.seeds:>5}  {f'{row.test_acc_mean:6.2f} %, {interval}':<32}"
             f"{row.test_top5_acc_mean:>7.2f} {row.ece_mean:>7.3f} {row.parameters / 1e6:>7.2f} {row.flops / 1e9:>7.2f} "
             f"{row.training_seconds_mean / 60:>10.1f}  {row.best_weights}"
         )

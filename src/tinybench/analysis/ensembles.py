@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tinybench.analysis.predictions import ensemble, read_predictions, scores
-from tinybench.errors import UsageError
+from tinybench.errors import UsageError, printable
 from tinybench.runtime.files import check_output, has_keys, update_json
 
 FOLDER = "ensembles"
@@ -53,6 +53,6 @@ def write_ensemble(
 def score_line(name: str, scored: Mapping[str, Any]) -> str:
     """One row of the table of results."""
     return (
-        f"{name:<24} top-1 {scored['test_acc']:6.2f} %   top-5 {scored['test_top5_acc']:6.2f} %   "
+        f"{printable(name):<24} top-1 {scored['test_acc']:6.2f} %   top-5 {scored['test_top5_acc']:6.2f} %   "
         f"NLL {scored['nll']:.4f}   ECE {scored['ece']:.4f}"
     )

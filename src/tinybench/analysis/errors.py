@@ -8,6 +8,7 @@ import numpy as np
 from tinybench.analysis.classes import ClassResults, classes_of, mistakes_of
 from tinybench.analysis.figures.images import class_examples, mistaken_examples
 from tinybench.data.imageset import ImageSet
+from tinybench.errors import printable
 from tinybench.evaluation.runs import PREDICTIONS
 from tinybench.evaluation.testing import TestedNetwork
 from tinybench.runtime.pictures import save_figure
@@ -27,10 +28,10 @@ def error_table(results: dict[str, Any]) -> str:
     shown = min(SHOWN, -(-len(order) // 2))  # no class at both ends
     for title, chosen in (("least accurate", order[:shown]), ("most accurate", order[::-1][:shown])):
         lines.append(f"  {title}")
-        lines += [f"    {classes.accuracy[label]:6.2f} %  {classes.names[label]}" for label in chosen]
+        lines += [f"    {classes.accuracy[label]:6.2f} %  {printable(classes.names[label])}" for label in chosen]
     lines.append("  most confused (of the class's images)")
     for row in mistakes_of(classes).head(SHOWN).itertuples():
-        lines.append(f"    {row.share:6.2f} %  {row.true} taken for {row.answer}")
+        lines.append(f"    {row.share:6.2f} %  {printable(row.true)} taken for {printable(row.answer)}")
     return "\n".join(lines)
 
 
@@ -68,7 +69,7 @@ def draw_errors(
         mistaken.unlink(missing_ok=True)
     for name, figure in pictures.items():
         save_figure(figure, folder / name, force=force)
-        print(folder / name)
+        print(printable(folder / name))
 
 
 def _hardest_first(classes: ClassResults) -> list[int]:

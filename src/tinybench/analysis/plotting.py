@@ -12,7 +12,7 @@ from tinybench import cli
 from tinybench.analysis import figures
 from tinybench.analysis.groups import comparable_runs, trained
 from tinybench.analysis.results import RunResults, load_runs, read_history, read_published
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import UsageError, UserError, printable
 from tinybench.evaluation.runs import find_runs, pick_runs
 from tinybench.runtime.pictures import save_figure
 
@@ -61,7 +61,7 @@ def plot_runs(draw: Callable[[str, dict[str, Any]], Figure], file_name: str, des
     for run, history in histories.items():
         path = arguments.output_dir / run / file_name
         save_figure(draw(run, history), path, force=arguments.force)
-        print(path)
+        print(printable(path))
 
 
 @dataclass(kw_only=True)
@@ -97,9 +97,9 @@ def plot_comparison(description: str | None) -> None:
         else:
             path = folder / f"{name}.png"
             save_figure(figure, path, force=arguments.force)
-            print(path)
+            print(printable(path))
     for name, reason in missing.items():
-        print(f"not drawn: {name}: {reason}")
+        print(printable(f"not drawn: {name}: {reason}"))
 
 
 def _comparison(runs: Sequence[RunResults], results_dir: Path) -> Iterator[tuple[str, Callable[[], Figure]]]:

@@ -9,6 +9,7 @@ from tinybench.comparison.execute import HELD, Place
 from tinybench.comparison.executors import Executor
 from tinybench.comparison.plan import Run
 from tinybench.comparison.status import Status, epochs_done
+from tinybench.errors import printable
 from tinybench.runtime.files import read_json
 
 
@@ -18,14 +19,17 @@ def show_plan(name: str, runs: Sequence[Run], statuses: Mapping[str, Status], pl
     Raises:
         UserError: the data are not there, or a recipe does not fit them.
     """
-    print(f"plan {name}: {len(runs)} of {len(statuses)} runs are left")
+    print(f"plan {printable(name)}: {len(runs)} of {len(statuses)} runs are left")
     total = 0.0
     for recipe_name in dict.fromkeys(run.recipe_name for run in runs):
         mine = [run for run in runs if run.recipe_name == recipe_name]
         epochs = sum(run.recipe.epochs - statuses[run.name].epochs for run in mine)
         seconds = epochs * epoch_seconds(mine[0], place)
         total += seconds
-        print(f"  {recipe_name:<16}{len(mine):3d} runs{epochs:6d} epochs   about {_duration(seconds)}", flush=True)
+        print(
+            f"  {recipe_name:<16}{len(mine):3d} runs{epochs:6d} epochs   about {_duration(seconds)}",
+            flush=True,
+        )
     if runs:
         print(f"  one after the other on this machine: about {_duration(total)}", flush=True)
 
@@ -58,12 +62,15 @@ def carry_out(runs: Sequence[Run], statuses: Mapping[str, Status], place: Place,
             else:
                 failed.append(run)
                 line = f"failed: {reason}"
-            bar.write(f"{run.name:<40}{line}")
+            bar.write(f"{printable(run.name):<40}{line}")
     return failed
 
 
 def status_line(run: Run, status: Status) -> str:
-    return f"{run.name:<40}{status.state:<12}{status.epochs:4d}/{run.recipe.epochs} epochs  {status.note}"
+    return (
+        f"{printable(run.name):<40}{status.state:<12}{status.epochs:4d}/{run.recipe.epochs} epochs  "
+        f"{printable(status.note)}"
+    )
 
 
 def _duration(seconds: float) -> str:

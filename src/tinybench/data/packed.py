@@ -344,7 +344,7 @@ def load_packed(folder: Path, split: Split, remedy: str = "delete it and run the
 def summarize(folder: Path) -> str:
     """A packed folder in a few lines."""
     metadata = read_json(folder / METADATA, formats.DataSet)
-    lines = [f"{metadata['name']}: {len(metadata['class_ids'])} classes, in {folder}"]
+    lines = [printable(f"{metadata['name']}: {len(metadata['class_ids'])} classes, in {folder}")]
     for split, about in metadata["splits"].items():
         lines.append(f"  {split:<5} {about['count']:>8,} images, fingerprint {about['fingerprint'][:16]}")
     for what in ("mean", "std"):

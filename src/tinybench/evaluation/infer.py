@@ -12,7 +12,7 @@ from torch import nn
 from tinybench.data.augment import normalize
 from tinybench.data.decode import IMAGE_SUFFIXES, decode_square
 from tinybench.data.folders import is_image, list_files
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import UsageError, UserError, printable
 from tinybench.evaluation.arguments import RunArguments
 from tinybench.evaluation.metrics import require_finite
 from tinybench.evaluation.runs import BEST, find_runs
@@ -97,7 +97,7 @@ def find_checkpoint(arguments: RunArguments) -> Path:
 
 def introduction(path: Path, checkpoint: dict[str, Any]) -> str:
     """Which network answers, in a line."""
-    return (
+    return printable(
         f"{path}: {checkpoint['model']} on {checkpoint['dataset']}, {checkpoint['num_classes']} classes, "
         f"{checkpoint['val_acc']:.2f} % on its validation images"
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tinybench.data.imageset import ImageSet
+from tinybench.errors import printable
 from tinybench.evaluation.attacks import fgsm, pgd
 from tinybench.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from tinybench.evaluation.occlusion import occlude, square_places
@@ -94,7 +95,7 @@ def robustness_line(name: str, results: dict[str, Any]) -> str:
     """One row of the table of results."""
     attacks = results["attacks"]
     return (
-        f"{name:<24} clean {results['clean_acc']:6.2f} %   corrupted {results['corruption_acc']:6.2f} %   "
+        f"{printable(name):<24} clean {results['clean_acc']:6.2f} %   corrupted {results['corruption_acc']:6.2f} %   "
         f"FGSM 2/255 {attacks['fgsm']['2']:6.2f} %   PGD 2/255 {attacks['pgd']['2']:6.2f} %   "
         f"{results['dataset']['test_images']:,} images, {sum(results['seconds'].values()):,.0f} s"
     )

@@ -18,7 +18,7 @@ from typing_extensions import TypedDict  # pydantic wants this one on Python 3.1
 
 from tinybench.data import datasets, split
 from tinybench.data.imageset import ImageSet
-from tinybench.errors import UserError
+from tinybench.errors import UserError, printable
 from tinybench.evaluation import metrics
 from tinybench.evaluation.attacks import PixelNetwork
 from tinybench.evaluation.calibration import fit_temperature
@@ -151,7 +151,10 @@ class TestedNetwork:
             if (content := self.results(name)) and self._outdated(content):
                 for path in (self.result_path(name), self.result_path(with_it)):
                     path.unlink(missing_ok=True)
-                print(f"{self.result_path(name)} told of other weights or images and is deleted", file=sys.stderr)
+                print(
+                    f"{printable(self.result_path(name))} told of other weights or images and is deleted",
+                    file=sys.stderr,
+                )
 
     def _outdated(self, content: dict[str, Any]) -> bool:
         """Whether it is certain that results are of other weights or images; older files name the epoch only."""
@@ -268,8 +271,8 @@ def _kept(network: TestedNetwork) -> dict[str, float]:
     former = network.former(RESULTS)
     if not former and (lost := [key for key in names if key in network.results(RESULTS)]):
         print(
-            f"{network.result_path(RESULTS)}: {', '.join(lost)} are left out, as they are not known to be of these "
-            "weights, images and precision",
+            f"{printable(network.result_path(RESULTS))}: {', '.join(lost)} are left out, as they are not known to be "
+            "of these weights, images and precision",
             file=sys.stderr,
         )
     return {key: former[key] for key in names if key in former}
@@ -370,7 +373,7 @@ def write_predictions(path: Path, logits: Tensor, images: ImageSet) -> None:
 def result_line(name: str, results: dict[str, Any]) -> str:
     """One row of the table of results."""
     line = (
-        f"{name:<24} top-1 {results['test_acc']:6.2f} %   top-5 {results['test_top5_acc']:6.2f} %   "
+        f"{printable(name):<24} top-1 {results['test_acc']:6.2f} %   top-5 {results['test_top5_acc']:6.2f} %   "
         f"loss {results['test_loss']:.4f}   ECE {results['ece']:.4f}   {results['dataset']['test_images']:,} images, "
         f"{results['images_per_second']:,.0f}/s"
     )
