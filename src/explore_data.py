@@ -33,7 +33,6 @@ class Arguments:
 def main() -> None:
     arguments = cli.parse(Arguments, __doc__)
     cli.require(arguments.dataset not in NAMES, ["image_size"], f"goes with a folder, not with {arguments.dataset}")
-    cli.require(not arguments.statistics, ["results_dir"], "does nothing with --statistics, which only prints")
     if arguments.statistics:
         train = load(
             arguments.dataset, "train", arguments.data_dir, arguments.image_size, skip_damaged=arguments.skip_damaged

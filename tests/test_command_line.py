@@ -83,12 +83,10 @@ def test_a_flag_with_nothing_behind_it_is_one_line():
             ["--dataset", "demo", "--image_size", "32"],
             "--image_size goes with a folder, not with demo",
         ),
-        ("explore_data.py", ["--statistics", "--results_dir", "x"], "--results_dir does nothing with --statistics"),
         ("compare.py", ["--status", "--dry_run"], "--dry_run does nothing with --status"),
         ("compare.py", ["--cpus_per_run", "nan"], "--cpus_per_run must be a finite number"),
         ("compare.py", ["--seeds", "1000000000"], "--seeds must be less than or equal to"),
         ("test.py", ["--output_dir", "x"], "--output_dir goes with --errors"),
-        ("infer.py", ["--image", "x", "--checkpoint", "y", "--results_dir", "z"], "--results_dir does nothing with"),
     ],
 )
 def test_a_flag_beyond_its_bounds_or_without_effect_is_one_line(monkeypatch, script, words, says):

@@ -9,6 +9,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,8 @@ def _lost(exit_code: int | None, log: Path) -> str:
 def _child(run: Run, place: Place, sender: Any) -> None:
     os.setsid()  # Ctrl-C reaches the parent alone, which passes it on
     end_with_parent()
+    # Outside of the training too, the parent's SIGTERM lets Python end in order and give its semaphores back.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with contextlib.suppress(Stopped):
         sender.send(execute_logged(run, place))
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinybench import cli
 from tinybench.errors import UsageError
 from tinybench.evaluation.runs import pick_runs
 from tinybench.model_file import load_model_file
@@ -59,6 +58,5 @@ class NetworkArguments(RunArguments):
             raise UsageError(
                 f"--{'run' if self.run else 'model'} and --checkpoint each name a network; give one of them"
             )
-        cli.require(not self.checkpoint, ["results_dir"], "does nothing with --checkpoint, which is no run")
         if self.model_file:
             load_model_file(self.model_file)
