@@ -61,12 +61,12 @@ def make_run(
     costs = {"parameters": int(parameters), "flops": int(flops)}
     inference = {"latency_ms": 5.0, "images_per_second": 100.0, "batch_size": 128}
     write_json(folder / "measurements.json", {**costs, "inference": inference})
-    _test(folder, model, accuracy, rng, classes, per_class, dataset)
+    _test(folder, model, accuracy, rng, classes, per_class, dataset, epoch=int(val_acc.argmax()) + 1)
     if robust:
         _disturb(folder, accuracy, rng)
 
 
-def _test(folder, model, accuracy, rng, classes, per_class, dataset):
+def _test(folder, model, accuracy, rng, classes, per_class, dataset, epoch):
     import torch
 
     labels = torch.arange(classes).repeat_interleave(per_class)
@@ -86,7 +86,7 @@ def _test(folder, model, accuracy, rng, classes, per_class, dataset):
         {
             "test_loss": nll(logits, labels), "test_acc": topk_accuracy(logits, labels, 1),
             "test_top5_acc": topk_accuracy(logits, labels, 5), "nll": nll(logits, labels), "ece": ece(logits, labels),
-            "val_acc": float(accuracy), "epoch": 1, "weights": "best", "model": model,
+            "val_acc": float(accuracy), "epoch": epoch, "weights": "best", "model": model,
             "dataset": {"name": dataset, "fingerprint": "test", "classes": classes, "test_images": len(labels)},
             "class_names": [f"thing {label}" for label in range(classes)],
             "per_class_accuracy": dict(zip(ids, per_class_accuracy(confusion).tolist(), strict=True)),

@@ -38,6 +38,10 @@ def test_a_small_file_that_holds_gigabytes_is_not_read(tmp_path):
     read_tensors(tmp_path / "plain.pth")
     with pytest.raises(UserError, match="would unpack to"):
         read_tensors(tmp_path / "packed.pth")
+    for large in (torch.zeros(1).expand(1 << 40), torch.zeros(1 << 10).as_strided((1 << 9, 1 << 9), (1, 1))):
+        torch.save({"x": large}, tmp_path / "repeated.pth")
+        with pytest.raises(UserError, match="more memory than the file has bytes"):
+            read_tensors(tmp_path / "repeated.pth")
 
 
 @pytest.mark.parametrize("writer", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])

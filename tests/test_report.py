@@ -220,6 +220,17 @@ def test_any_damaged_file_is_one_line_and_stops_nothing(tmp_path, file, content)
     assert found["groups"][0]["rows"][0]["cells"]["test_acc_mean"] == "50.0"
 
 
+def test_results_from_before_a_run_went_on_are_not_shown_as_its_own(tmp_path):
+    write_run(tmp_path / "run", epochs=5)
+    path = tmp_path / "run" / "test_results.json"
+    change(path, epoch=5)
+    assert collect(tmp_path)["problems"] == []
+    change(path, epoch=3)
+    found = collect(tmp_path)
+    (problem,) = [problem for problem in found["problems"] if "test_results" in problem]
+    assert "is of epoch 3, the best weights are of 5 by now" in problem
+
+
 def test_a_training_in_two_plans_is_shown_once_and_a_plan_has_a_board_of_its_own(tmp_path):
     for seed in range(2):
         write_run(tmp_path / "large" / "resnet" / f"seed{seed}", "resnet", seed, 50.0)

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import difflib
-import errno
 import functools
 import io
 import os
@@ -16,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, TextIO, TypeVar, cast, get_origin
 
-from tinybench.errors import NO_MEMORY, Notice, UsageError, UserError, out_of_memory, printable
+from tinybench.errors import NO_MEMORY, Notice, UsageError, UserError, out_of_memory, printable, reason
 
 Arguments = TypeVar("Arguments")
 
@@ -251,5 +250,4 @@ def describe(error: Exception) -> str:
     if out_of_memory(error) or not isinstance(error, OSError):
         return NO_MEMORY
     where = f"{error.filename}: " if error.filename else ""
-    hint = "; free some space and run the command again" if error.errno == errno.ENOSPC else ""
-    return f"{where}{error.strerror or error}{hint}"
+    return where + reason(error)

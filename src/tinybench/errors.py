@@ -42,6 +42,12 @@ def out_of_memory(error: BaseException) -> bool:
     return False
 
 
+def reason(error: OSError) -> str:
+    """What the system says, and what to do where a disk is full."""
+    hint = "; free some space and run the command again" if error.errno == errno.ENOSPC else ""
+    return f"{error.strerror or error}{hint}"
+
+
 class Notice(UserWarning):
     """Something was left out, guessed or changed. Commands print it as one line, each once, and go on."""
 

@@ -63,6 +63,7 @@ class History(TypedDict, total=False):
 class TestResults(TypedDict, total=False):
     """test_results.json."""
 
+    epoch: int
     test_acc: float
     test_top5_acc: float
     nll: float

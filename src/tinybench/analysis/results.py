@@ -103,10 +103,7 @@ def load_runs(results_dir: Path, plan: str = "") -> list[RunResults]:
         name = folder.relative_to(results_dir).as_posix()
         if (history := attempt(read_history, results_dir, name)) is None:
             continue
-        tests = {
-            weights: attempt(_read_numbers, folder / f"test_results{suffix}.json", formats.TestResults, "test_acc")
-            for weights, suffix in WEIGHTS.items()
-        }
+        tests = {weights: attempt(_read_test, folder, weights, history) for weights in WEIGHTS}
         parts = name.split("/")
         in_plan = len(parts) == 3 and parts[2].startswith("seed")
         runs.append(
@@ -130,6 +127,22 @@ def attempt(read: Callable[P, T], *source: P.args, **options: P.kwargs) -> T | N
     except UserError as error:
         notice(f"left out: {error}")
         return None
+
+
+def _read_test(folder: Path, weights: str, history: dict[str, Any]) -> dict[str, Any]:
+    """The test results of these weights of a run; empty if they were not tested.
+
+    Raises:
+        UserError: the file is damaged, or the run has been trained on since.
+    """
+    path = folder / f"test_results{WEIGHTS[weights]}.json"
+    test = _read_numbers(path, formats.TestResults, "test_acc")
+    now = history["best_epoch"] if weights == "best" else len(history["train_loss"])
+    if test.get("epoch", now) != now:
+        raise UserError(
+            f"{path} is of epoch {test['epoch']}, the {weights} weights are of {now} by now; test them again"
+        )
+    return test
 
 
 def _read_numbers(path: Path, kind: Any, needed: str) -> dict[str, Any]:

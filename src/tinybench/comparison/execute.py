@@ -18,11 +18,11 @@ from tinybench.recipe import Device, Recipe, RunOptions
 from tinybench.runtime.device import memory_format, pick_device
 from tinybench.runtime.files import write_json, write_text
 from tinybench.training.checkpoint import load_network, read_checkpoint
+from tinybench.training.setup import PROBED_SECONDS
 from tinybench.training.trainer import Stopped, train
 
 LOG = "log.txt"
 HELD = "left to another process, which is carrying it out"  # the outcome of a run that neither went well nor failed
-PROBED_SECONDS = 2.0  # a lock may be held for a moment by somebody who asks whether it is held
 
 
 @dataclass(frozen=True, kw_only=True)

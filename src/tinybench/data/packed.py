@@ -25,7 +25,7 @@ from tqdm import tqdm
 from tinybench import formats
 from tinybench.data.decode import NamedSource
 from tinybench.data.imageset import ImageSet
-from tinybench.errors import UserError, printable
+from tinybench.errors import UserError, printable, reason
 from tinybench.runtime.files import atomic_path, read_json, write_json
 from tinybench.runtime.processes import end_with_parent
 
@@ -75,7 +75,7 @@ def ensure_packed(folder: Path, make: Callable[[Path], object], *, anew: bool = 
         except BrokenPipeError:  # what `make` prints has no reader any more
             raise
         except OSError as error:
-            raise UserError(f"cannot write {error.filename or new}: {error.strerror or error}") from error
+            raise UserError(f"cannot write {error.filename or new}: {reason(error)}") from error
         finally:
             for leftover in (new, old):
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -197,9 +197,9 @@ def pack_splits(
                     raise UserError(f"without its damaged images, class {name} has no {split} image") from error
     if damaged and not skip_damaged:
         raise DamagedImages(dict(enumerate(damaged)))
-    left_out = [printable(reason) for reason in damaged]
-    for reason in left_out:
-        print(f"left out: {reason}", flush=True)
+    left_out = [printable(line) for line in damaged]
+    for line in left_out:
+        print(f"left out: {line}", flush=True)
     return packed, left_out
 
 

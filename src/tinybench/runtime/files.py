@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import UsageError, UserError, reason
 from tinybench.validation import validated
 
 START_BYTES = 4096  # of a file, by which it is known
@@ -43,7 +43,7 @@ def atomic_paths(*paths: Path) -> Iterator[list[Path]]:
         for temporary, path in zip(temporaries, paths, strict=True):
             temporary.replace(path)
     except OSError as error:
-        raise UserError(f"cannot write {', '.join(map(str, paths))}: {error.strerror or error}") from error
+        raise UserError(f"cannot write {', '.join(map(str, paths))}: {reason(error)}") from error
     finally:
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ import torch
 from annotated_types import Interval
 from pydantic import with_config
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 from typing_extensions import TypedDict
 
 from tinybench.data import datasets
@@ -181,7 +182,7 @@ def read_tensors(path: Path) -> Any:
     """
     try:
         _check_size(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
     except OSError as error:
@@ -190,6 +191,17 @@ def read_tensors(path: Path) -> Any:
         raise UserError(_refusal(path, str(error))) from error
     except Exception as error:  # torch raises RuntimeError, EOFError, KeyError and others for damaged files
         raise UserError(f"{path} is damaged or no checkpoint") from error
+    if any(_repeats_itself(leaf) for leaf in tree_leaves(content) if isinstance(leaf, Tensor)):
+        raise UserError(f"{path} holds a tensor that would take more memory than the file has bytes; it is not read")
+    return content
+
+
+def _repeats_itself(tensor: Tensor) -> bool:
+    """Whether a tensor has more elements than the stretch of memory that its strides reach over."""
+    if tensor.layout is not torch.strided:
+        return False
+    reach = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.numel() > reach
 
 
 def _check_size(path: Path) -> None:

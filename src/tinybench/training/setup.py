@@ -30,6 +30,8 @@ from tinybench.training.optimizer import build_optimizer
 from tinybench.training.pretrained import IMAGENET, load_pretrained, require_file
 from tinybench.training.state import TrainingState
 
+PROBED_SECONDS = 2.0  # a lock may be held for a moment by somebody who asks whether it is held
+
 
 @contextlib.contextmanager
 def own_folder(options: RunOptions) -> Iterator[None]:
@@ -41,7 +43,7 @@ def own_folder(options: RunOptions) -> Iterator[None]:
     folder = options.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock", timeout=0)
+        lock = filelock.FileLock(folder / ".lock", timeout=PROBED_SECONDS)
         lock.acquire()
     except filelock.Timeout:
         raise UserError(f"{folder} is being written by another run; choose another --run_name") from None
