@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from others import MEAN, STD, timm, timm_loader, torchvision_loader
 
-from tinybench import cli
-from tinybench.data.augment import POLICIES, build_policy
+from tinybench.cli import console
+from tinybench.data.augment.policy import POLICIES, build_policy
 from tinybench.data.datasets import load
 from tinybench.recipe import Device
 from tinybench.runtime.device import describe_environment, pick_device, synchronize
@@ -95,7 +95,7 @@ def measure(policy: str, images: Tensor, arguments: Arguments, device: torch.dev
 
 
 def main() -> None:
-    arguments = cli.parse(Arguments, __doc__)
+    arguments = console.parse(Arguments, __doc__)
     check_output(arguments.output, arguments.force, has_keys("environment", "policies"))
     device = pick_device(arguments.device)
     if arguments.dataset == "random":
@@ -119,4 +119,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    console.run(main)

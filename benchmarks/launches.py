@@ -22,12 +22,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from tinybench import cli
-from tinybench.data.augment import POLICIES, vary
-from tinybench.data.autoaugment import METHODS
+from tinybench.cli import console
+from tinybench.data.augment.auto import METHODS
+from tinybench.data.augment.mix import Mix
+from tinybench.data.augment.policy import POLICIES, vary
 from tinybench.data.batches import Batch, TrainBatches
 from tinybench.data.imageset import ImageSet
-from tinybench.data.mix import Mix
 from tinybench.models import MODELS, list_models
 from tinybench.recipe import Recipe, get_recipe
 from tinybench.runtime.files import write_json
@@ -140,7 +140,7 @@ def of_step(name: str, optimizer: str) -> dict[str, int]:
 
 
 def main() -> None:
-    arguments = cli.parse(Arguments, __doc__)
+    arguments = console.parse(Arguments, __doc__)
     policies = {name: of_policy(name) for name in (*POLICIES, *METHODS)}
     mixing = {kind: of_mixing(kind) for kind in ("mixup", "cutmix")}
     print("batch       " + ", ".join(f"{name} {count}" for name, count in policies.items()))
@@ -167,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    console.run(main)

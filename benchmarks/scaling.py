@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from train_step import loop_rate, random_images
 
-from tinybench import cli
+from tinybench.cli import console
 from tinybench.errors import UserError
 from tinybench.models import get_model_info
 from tinybench.recipe import Device, Precision, get_recipe
@@ -74,7 +74,7 @@ def measure(processes: int, threads: int) -> float:
 
 
 def main() -> None:
-    arguments = cli.parse(Arguments, __doc__)
+    arguments = console.parse(Arguments, __doc__)
     check_output(arguments.output, arguments.force, has_keys("environment", "processes"))
     if "RANK" in os.environ:  # started by `measure`
         print(measure_here(arguments))
@@ -97,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    console.run(main)

@@ -19,9 +19,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from tinybench import cli
+from tinybench.cli import console
 from tinybench.data.batches import TrainBatches
-from tinybench.data.packed import PackedSplit, load_packed, write_metadata
+from tinybench.data.prepare.packed import PackedSplit, load_packed, write_metadata
 from tinybench.data.split import train_val_split
 from tinybench.data.streaming import StreamedSet
 from tinybench.recipe import Device, Recipe
@@ -111,7 +111,7 @@ def compare(count: int, arguments: Arguments) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    arguments = cli.parse(Arguments, __doc__)
+    arguments = console.parse(Arguments, __doc__)
     check_output(arguments.output, arguments.force, has_keys("environment", "counts"))
     rows = []
     both = f"{'memory':>10}{'streamed':>10}"
@@ -135,4 +135,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    console.run(main)

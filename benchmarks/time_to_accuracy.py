@@ -19,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from tinybench import cli
+from tinybench.cli import console
 from tinybench.errors import UsageError
 from tinybench.recipe import Device, Recipe, RunOptions, get_recipe
 from tinybench.runtime.device import describe_environment, pick_device
@@ -103,7 +103,7 @@ def seconds_to(target: float, run: dict[str, Any]) -> float:
 
 
 def main() -> None:
-    arguments = cli.parse(Arguments, __doc__)
+    arguments = console.parse(Arguments, __doc__)
     check_output(arguments.output, arguments.force, has_keys("environment", "recipes"))
     names = arguments.recipes
     epochs = arguments.epochs or (0,) * len(names)
@@ -146,4 +146,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    console.run(main)

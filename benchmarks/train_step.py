@@ -26,10 +26,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from others import plain_epoch, timm, timm_epoch, timm_loader, torchvision_loader
 
-from tinybench import cli
+from tinybench.cli import console
 from tinybench.data.imageset import ImageSet
-from tinybench.evaluation.measure import measure_inference
 from tinybench.models import MODELS, list_models
+from tinybench.profiling.inference import measure_inference
 from tinybench.recipe import Device, Recipe, RunOptions, get_recipe
 from tinybench.runtime import distributed
 from tinybench.runtime.device import describe_environment, pick_device
@@ -136,7 +136,7 @@ def rounds(ways: dict[str, Callable[[], float]], count: int) -> list[list[float]
 
 
 def main() -> None:
-    arguments = cli.parse(Arguments, __doc__)
+    arguments = console.parse(Arguments, __doc__)
     check_output(arguments.output, arguments.force, has_keys("environment", "networks"))
     device = pick_device(arguments.device)
     columns = ("bare", "ours", "timm", "plain")
@@ -163,4 +163,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    console.run(main)

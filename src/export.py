@@ -1,37 +1,4 @@
-"""Write a trained network in half precision, to share: `python src/export.py --run RUN --output FILE`.
-
-Without --run, it is the network that infer.py would ask. The file is half the size of best_model.pth, and every command
-takes it as --checkpoint, or as the best_model.pth of a run.
-"""
-
-from dataclasses import dataclass
-from pathlib import Path
-
-from tinybench import cli
-from tinybench.errors import UsageError, printable
-from tinybench.evaluation.arguments import RunArguments
-from tinybench.evaluation.infer import find_checkpoint
-from tinybench.training.checkpoint import halved, read_checkpoint, write_checkpoint
-
-
-@dataclass(kw_only=True)
-class Arguments(RunArguments):
-    output: Path
-    """File to write."""
-
-
-def main() -> None:
-    arguments = cli.parse(Arguments, __doc__)
-    arguments.check()
-    source = find_checkpoint(arguments)
-    if arguments.output.exists():
-        raise UsageError(f"{arguments.output} is there already; choose another --output")
-    checkpoint = halved(read_checkpoint(source))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    write_checkpoint(arguments.output, checkpoint)
-    size = arguments.output.stat().st_size / 1e6
-    print(printable(f"{arguments.output}: {checkpoint['model']} of {source} in half precision, {size:.1f} MB"))
-
+from tinybench.cli.commands import start
 
 if __name__ == "__main__":
-    cli.run(main)
+    start("export")

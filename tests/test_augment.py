@@ -12,8 +12,8 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
-from tinybench.data import augment, color, geometry
-from tinybench.data.augment import POLICIES, Parameters, build_policy, normalize
+from tinybench.data.augment import color, geometry
+from tinybench.data.augment.policy import POLICIES, Parameters, build_policy, normalize
 from tinybench.errors import UsageError
 
 MEAN, STD = (0.48, 0.45, 0.40), (0.28, 0.27, 0.29)
@@ -226,7 +226,7 @@ def test_same_seed_same_bits_whatever_the_chunks_and_threads(name, monkeypatch):
     threads = torch.get_num_threads()
     try:
         for chunk, count in ((1, 1), (7, 2), (64, 3)):
-            monkeypatch.setattr(augment, "CPU_CHUNK", chunk)
+            monkeypatch.setattr(policy, "CPU_CHUNK", chunk)
             torch.set_num_threads(count)
             assert torch.equal(policy(images, generator(5)), expected)
     finally:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torchvision.transforms import InterpolationMode, autoaugment
 
-from tinybench.data import operations
-from tinybench.data.augment import build_policy
-from tinybench.data.autoaugment import METHODS, Method, apply_operations
+from tinybench.data.augment import operations
+from tinybench.data.augment.auto import METHODS, Method, apply_operations
+from tinybench.data.augment.policy import build_policy
 from tinybench.runtime.seeds import Purpose, torch_generator
 
 # torchvision's names, in the order of our lists.

@@ -10,13 +10,13 @@ from test_testing import main_of, save
 from torch.nn import functional as F
 
 from tinybench.data import datasets, split
-from tinybench.data.augment import normalize
+from tinybench.data.augment.policy import normalize
 from tinybench.errors import UserError
-from tinybench.evaluation import metrics
 from tinybench.evaluation.calibration import COLDEST, HOTTEST, fit_temperature
-from tinybench.evaluation.predict import predict_logits
-from tinybench.evaluation.testing import TestOptions, load_validation_images
-from tinybench.evaluation.testing import test_checkpoint as check
+from tinybench.evaluation.evaluate import TestOptions, load_validation_images
+from tinybench.evaluation.evaluate import test_checkpoint as check
+from tinybench.inference import metrics
+from tinybench.inference.predict import predict_logits
 from tinybench.training.checkpoint import load_network, read_checkpoint, write_checkpoint
 
 CPU = torch.device("cpu")

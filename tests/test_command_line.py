@@ -10,12 +10,13 @@ import pytest
 import torch
 from test_testing import main_of, save
 
-from tinybench import cli, formats
+from tinybench import formats
+from tinybench.cli import console
+from tinybench.cli.train_arguments import parse_arguments
 from tinybench.errors import UsageError, UserError, command, printable
 from tinybench.recipe import Draft, Recipe, RunOptions, get_recipe, load_recipes
 from tinybench.runtime.files import read_json, write_json
 from tinybench.training import numerics
-from tinybench.training.arguments import parse_arguments
 from tinybench.validation import validated
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -150,7 +151,7 @@ def test_nothing_moves_the_cursor_or_shows_a_password():
 
 def test_what_a_command_prints_moves_no_cursor(capsys):
     with pytest.raises(SystemExit):
-        cli.run(lambda: print("class \x1b[2J\r\u202e, then\nanother\tline"))
+        console.run(lambda: print("class \x1b[2J\r\u202e, then\nanother\tline"))
     assert capsys.readouterr().out == r"class \x1b[2J\r\u202e, then" + "\nanother\tline\n"
 
 
@@ -216,7 +217,7 @@ def test_what_is_remembered_sets_numerics_and_nothing_else(tmp_path, monkeypatch
 
 def test_the_flags_that_are_stated(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["x", "--batch-size=3", "--no_nesterov", "lr"])
-    assert cli.stated(["batch_size", "nesterov", "lr"]) == ["batch_size", "nesterov"]
+    assert console.stated(["batch_size", "nesterov", "lr"]) == ["batch_size", "nesterov"]
 
 
 def test_names_on_stderr_and_stdout_are_on_one_line(tmp_path, monkeypatch, capsys, demo_data):

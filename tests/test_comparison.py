@@ -16,14 +16,14 @@ import pytest
 import torch
 from torch import nn
 
-from tinybench.analysis.comparison import comparison_table, describe, write_comparison
-from tinybench.analysis.results import load_runs
-from tinybench.comparison import executors, runner, status
-from tinybench.comparison.execute import HELD, LOG, Place, execute, execute_logged
-from tinybench.comparison.plan import Plan, read_plan
 from tinybench.errors import Notice, UsageError
-from tinybench.evaluation import measure
+from tinybench.profiling import inference
+from tinybench.results.comparison import comparison_table, describe, write_comparison
+from tinybench.results.runs import load_runs
 from tinybench.runtime.files import read_json, write_json
+from tinybench.sweep import launchers, runner, status
+from tinybench.sweep.plan import Plan, read_plan
+from tinybench.sweep.run_one import HELD, LOG, Place, execute, execute_logged
 
 SMALL = {
     "dataset": "demo", "classes": 3, "images_per_class": 20, "image_size": 32, "epochs": 2, "warmup_epochs": 0,
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(autouse=True)
 def short_measurements(monkeypatch):
-    monkeypatch.setattr(measure, "SECONDS", 0.05)
+    monkeypatch.setattr(inference, "SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_a_full_disk_is_called_so(place):
     folder = place.results_dir / run.name
     folder.mkdir(parents=True)
     (folder / LOG).symlink_to("/dev/full")
-    ((_, reason),) = executors.run_here([run], place, lambda run: None)
+    ((_, reason),) = launchers.run_here([run], place, lambda run: None)
     assert reason == "No space left on device; free some space and run the command again"
 
 
@@ -317,7 +317,7 @@ def test_a_ray_cluster_loses_a_worker_and_ends_with_every_result(place, monkeypa
             cluster.remove_node(nodes[0], allow_graceful=False)
 
         threading.Thread(target=lose_a_node, daemon=True).start()
-        ended = executors.run_on_ray(runs, place, lambda run: None, address=cluster.address)
+        ended = launchers.run_on_ray(runs, place, lambda run: None, address=cluster.address)
         outcomes = {run.name: reason for run, reason in ended}
     finally:
         ray.shutdown()
@@ -331,7 +331,7 @@ def test_a_ray_cluster_loses_a_worker_and_ends_with_every_result(place, monkeypa
 
 def test_flops_of_a_network_counted_by_hand():
     model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Flatten(), nn.Linear(8 * 16 * 16, 10))
-    assert measure.count_flops(model, 16) == 2 * (16 * 16 * 8 * 3 * 9 + 8 * 16 * 16 * 10)
+    assert inference.count_flops(model, 16) == 2 * (16 * 16 * 8 * 3 * 9 + 8 * 16 * 16 * 10)
 
 
 def test_attention_counts_too():
@@ -342,7 +342,7 @@ def test_attention_counts_too():
     dense = tokens * (4 * dim * dim + 2 * 4 * dim * dim)
     attention = 2 * tokens * tokens * dim
     expected = 2 * depth * (dense + attention)
-    assert measure.count_flops(model, 64) == pytest.approx(expected, rel=0.03)  # patches and head come on top
+    assert inference.count_flops(model, 64) == pytest.approx(expected, rel=0.03)  # patches and head come on top
 
 
 # ---- the table
@@ -396,9 +396,9 @@ def test_runs_that_are_not_finished_are_left_out(tmp_path):
 
 
 def test_a_run_takes_a_gpu_where_the_cluster_has_some():
-    assert executors.usual_gpus({"CPU": 8.0, "GPU": 2.0}, "auto") == 1
-    assert executors.usual_gpus({"CPU": 8.0, "GPU": 2.0}, "cpu") == 0
-    assert executors.usual_gpus({"CPU": 8.0}, "auto") == 0
+    assert launchers.usual_gpus({"CPU": 8.0, "GPU": 2.0}, "auto") == 1
+    assert launchers.usual_gpus({"CPU": 8.0, "GPU": 2.0}, "cpu") == 0
+    assert launchers.usual_gpus({"CPU": 8.0}, "auto") == 0
 
 
 def test_the_table_tells_averaged_weights_from_plain_ones(tmp_path):

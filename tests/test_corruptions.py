@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from tinybench.evaluation.corruptions import (
+from tinybench.evaluation.robustness.corruptions import (
     CHUNK,
     CORRUPTIONS,
     SEVERITIES,

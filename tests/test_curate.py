@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinybench.data import curate, download, packed
-from tinybench.data.curate import FolderSource, Layout, ZipSource, curate_layout
+from tinybench.data.prepare import curate, download, packed
+from tinybench.data.prepare.curate import FolderSource, Layout, ZipSource, curate_layout
 from tinybench.errors import UsageError, UserError
 
 LAYOUT = Layout(classes=3, train_per_class=4, test_per_class=2, image_size=16)
@@ -417,11 +417,11 @@ def test_curation_from_an_address(server, tmp_path, archive, monkeypatch):
 
 @pytest.mark.skipif(not RESTORE.exists(), reason="the real Tiny ImageNet is not here")
 def test_the_real_tiny_imagenet(tmp_path):
-    from tinybench.data.explore import explore
+    from tinybench.data.prepare.explore import explore
 
     run = functools.partial(subprocess.run, check=True, capture_output=True, text=True)
     run([sys.executable, RESTORE, tmp_path, "--zip"])
-    command = [sys.executable, Path(curate.__file__).parents[2] / "curate_data.py", "--data_dir", tmp_path / "data"]
+    command = [sys.executable, Path(curate.__file__).parents[3] / "curate_data.py", "--data_dir", tmp_path / "data"]
     run([*command, "--source", tmp_path / "tiny-imagenet-200.zip"])
     (tmp_path / "tiny-imagenet-200.zip").unlink()
     numbers = explore("tiny-imagenet", tmp_path / "data")

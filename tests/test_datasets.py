@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from tinybench.data import datasets, demo, explore
-from tinybench.data.decode import read_rgb, resize_square
+from tinybench.data import datasets
+from tinybench.data.prepare import demo, explore
+from tinybench.data.prepare.decode import read_rgb, resize_square
 from tinybench.data.split import first_classes, images_per_class, train_val_split
 from tinybench.errors import UsageError, UserError
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tinybench.data.augment import normalize
+from tinybench.data.augment.policy import normalize
 from tinybench.errors import UsageError, UserError
 from tinybench.models import build_model
 from tinybench.recipe import Recipe, RunOptions

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tinybench.data.augment import POLICIES
-from tinybench.data.autoaugment import METHODS
+from tinybench.data.augment.auto import METHODS
+from tinybench.data.augment.policy import POLICIES
 from tinybench.data.batches import TrainBatches, check_shares, share_of_batch
 from tinybench.errors import UsageError
 from tinybench.recipe import Recipe, RunOptions

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from tinybench import device_check, doctor
 from tinybench.data import datasets
-from tinybench.data.augment import POLICIES
-from tinybench.data.autoaugment import METHODS
+from tinybench.data.augment.auto import METHODS
+from tinybench.data.augment.policy import POLICIES
 from tinybench.errors import UsageError
-from tinybench.runtime import peaks
+from tinybench.profiling import device_check, doctor, peaks
 
 ROOT = Path(__file__).resolve().parents[1]
 

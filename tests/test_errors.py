@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from test_testing import main_of, save
 
-from tinybench.analysis.errors import draw_errors, error_table
-from tinybench.analysis.figures.images import class_examples, mistaken_examples
+from tinybench.cli.mistakes import draw_errors, error_table
 from tinybench.data import datasets
+from tinybench.figures.images import class_examples, mistaken_examples
 
 RESULTS = {
     "class_names": ["cat", "dog", "eel"],

@@ -13,15 +13,16 @@ import pytest
 import torch
 from PIL import Image
 
+from tinybench.cli.run_arguments import RunArguments
 from tinybench.data import datasets
 from tinybench.errors import UsageError, UserError
-from tinybench.evaluation import metrics, testing
-from tinybench.evaluation.arguments import RunArguments
-from tinybench.evaluation.infer import Classifier, find_checkpoint, list_images
-from tinybench.evaluation.predict import predict_logits
-from tinybench.evaluation.runs import find_runs, pick_runs
-from tinybench.evaluation.testing import TestOptions
+from tinybench.evaluation import evaluate
+from tinybench.evaluation.evaluate import TestOptions
+from tinybench.inference import metrics
+from tinybench.inference.classifier import Classifier, find_checkpoint, list_images
+from tinybench.inference.predict import predict_logits
 from tinybench.recipe import Recipe, RunOptions
+from tinybench.runs import find_runs, pick_runs
 from tinybench.training.checkpoint import load_network, read_checkpoint, write_checkpoint
 from tinybench.training.trainer import train
 
@@ -112,7 +113,7 @@ def test_predictions_do_not_depend_on_the_batch_size(demo_data, results):
 
 
 def test_results_and_predictions_agree(results, options):
-    written = testing.test_run(results / "tiny", options)
+    written = evaluate.test_run(results / "tiny", options)
     assert written == json.loads((results / "tiny" / "test_results.json").read_text())
     saved = np.load(results / "tiny" / "predictions.npz")
     assert (saved["logits"].dtype, saved["logits"].shape) == (np.float16, (200, 4))
@@ -129,10 +130,10 @@ def test_results_and_predictions_agree(results, options):
 
 
 def test_tta_and_other_weights_have_keys_and_files_of_their_own(results, demo_data):
-    tta = testing.test_run(results / "tiny", TestOptions(device=CPU, data_dir=demo_data, tta=True))
+    tta = evaluate.test_run(results / "tiny", TestOptions(device=CPU, data_dir=demo_data, tta=True))
     assert {"tta_loss", "tta_acc", "tta_top5_acc"} <= tta.keys()
     for weights in ("last", "ema"):
-        other = testing.test_run(results / "tiny", TestOptions(device=CPU, data_dir=demo_data, weights=weights))
+        other = evaluate.test_run(results / "tiny", TestOptions(device=CPU, data_dir=demo_data, weights=weights))
         assert other["weights"] == weights
         assert (results / "tiny" / f"test_results_{weights}.json").exists()
         assert (results / "tiny" / f"predictions_{weights}.npz").exists()
@@ -148,18 +149,18 @@ def test_a_checkpoint_that_does_not_fit_is_refused(results, options, tmp_path):
     checkpoint = read_checkpoint(results / "tiny" / "best_model.pth")
     path = changed_copy(results, tmp_path, class_ids=checkpoint["class_ids"][::-1])
     with pytest.raises(UserError, match="classes of demo"):
-        testing.test_checkpoint(path, options)
+        evaluate.test_checkpoint(path, options)
     with pytest.raises(UserError, match="training images of demo are not those that the network was trained on"):
-        testing.test_checkpoint(changed_copy(results, tmp_path, fingerprint="another"), options)
+        evaluate.test_checkpoint(changed_copy(results, tmp_path, fingerprint="another"), options)
     with pytest.raises(UserError, match="test images of demo are not those that were there"):
-        testing.test_checkpoint(changed_copy(results, tmp_path, test_fingerprint="another"), options)
+        evaluate.test_checkpoint(changed_copy(results, tmp_path, test_fingerprint="another"), options)
     wrong = {**checkpoint["model_options"], "dim": 32}
     with pytest.raises(UserError, match="weights do not fit") as caught:
-        testing.test_checkpoint(changed_copy(results, tmp_path, model_options=wrong), options)
+        evaluate.test_checkpoint(changed_copy(results, tmp_path, model_options=wrong), options)
     assert "\n" not in str(caught.value)
     path = changed_copy(results, tmp_path)
     with pytest.raises(UserError, match="no moving average"):
-        testing.test_checkpoint(path, TestOptions(device=CPU, data_dir=options.data_dir, weights="ema"))
+        evaluate.test_checkpoint(path, TestOptions(device=CPU, data_dir=options.data_dir, weights="ema"))
 
 
 def test_the_command_tests_all_runs_and_names_a_broken_one(results, demo_data, tmp_path):
@@ -203,7 +204,7 @@ def test_a_prediction_is_that_of_testing(results, demo_data):
     file = sorted((demo_data / "curated" / "demo" / "test").glob("*/*.JPEG"))[0]
     guesses = Classifier(path, CPU).classify(file, top_k=99)
     checkpoint = read_checkpoint(path)
-    first = testing.load_test_images(checkpoint, demo_data).select(torch.tensor([0]))
+    first = evaluate.load_test_images(checkpoint, demo_data).select(torch.tensor([0]))
     logits = predict_logits(load_network(checkpoint), first, image_size=64, batch_size=1, device=CPU)
     expected = logits[0].softmax(0).sort(descending=True)
     assert [guess.probability for guess in guesses] == pytest.approx(expected.values.tolist(), rel=1e-4)
@@ -281,8 +282,8 @@ def test_plots_are_written_where_the_contract_says(results, tmp_path):
 
 
 def test_figures_draw_what_the_history_says(results):
-    from tinybench.analysis import figures
-    from tinybench.analysis.results import read_history
+    from tinybench import figures
+    from tinybench.results.runs import read_history
 
     history = read_history(results, "tiny")
     history = {**history, **{k: [v[0], v[0] + 1, v[0] - 1] for k, v in history.items() if isinstance(v, list)}}

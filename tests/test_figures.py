@@ -9,17 +9,17 @@ from made_up import NETWORKS, make_plan, make_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import same_color
 
-from tinybench.analysis import figures
-from tinybench.analysis.answers import agreement_matrices, pooled, predictions_by_recipe
-from tinybench.analysis.colors import MODEL_COLORS, NETWORK_TITLES, model_color
-from tinybench.analysis.costs import cost_table, pareto_front
-from tinybench.analysis.figures.style import LINES, MARKERS, styles
-from tinybench.analysis.figures.training import mean_curve
-from tinybench.analysis.groups import comparable_runs, group_runs
-from tinybench.analysis.plotting import COMPARISON
-from tinybench.analysis.predictions import reliability_table
-from tinybench.analysis.results import PUBLISHED_COLUMNS, load_runs, read_published
+from tinybench import figures
+from tinybench.cli.plot_comparison import COMPARISON
 from tinybench.errors import Notice, UsageError, UserError, noticed
+from tinybench.figures.style import LINES, MARKERS, styles
+from tinybench.figures.training import mean_curve
+from tinybench.results.answers import agreement_matrices, pooled, predictions_by_recipe
+from tinybench.results.colors import MODEL_COLORS, NETWORK_TITLES, model_color
+from tinybench.results.costs import cost_table, pareto_front
+from tinybench.results.groups import comparable_runs, group_runs
+from tinybench.results.predictions import reliability_table
+from tinybench.results.runs import PUBLISHED_COLUMNS, load_runs, read_published
 from tinybench.runtime.files import read_json, write_json
 
 ALL = {**COMPARISON, "confusion_matrix": figures.confusion_matrix}

@@ -10,14 +10,15 @@ from PIL import Image
 from test_curate import LAYOUT, archive_files, curate_zip, tree, write_zip
 from test_datasets import load, save, save_claiming
 
-from tinybench.data import datasets, download, packed
-from tinybench.data.curate import FolderSource, curate_layout
-from tinybench.data.decode import IMAGE_SUFFIXES, read_rgb, white_of
-from tinybench.data.explore import describe, explore
-from tinybench.data.folders import Folder, is_image, list_files, read_folder, split_role
-from tinybench.doctor import _dataset
+from tinybench.data import datasets
+from tinybench.data.prepare import download, packed
+from tinybench.data.prepare.curate import FolderSource, curate_layout
+from tinybench.data.prepare.decode import IMAGE_SUFFIXES, read_rgb, white_of
+from tinybench.data.prepare.explore import describe, explore
+from tinybench.data.prepare.folders import Folder, is_image, list_files, read_folder, split_role
 from tinybench.errors import UserError
-from tinybench.evaluation.infer import list_images
+from tinybench.inference.classifier import list_images
+from tinybench.profiling.doctor import _dataset
 from tinybench.recipe import Recipe
 from tinybench.runtime.files import read_json, write_json
 from tinybench.training.setup import load_images

@@ -7,7 +7,7 @@ many trials there are in all (default: 2000). An audit hook refuses what would b
 import contextlib
 import dataclasses
 import hashlib
-import importlib.util
+import importlib
 import inspect
 import io
 import json
@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tomllib
 import traceback
-import types
 import warnings
 from pathlib import Path
 
@@ -30,9 +29,9 @@ from hypothesis import strategies as st
 from made_up import make_run
 from PIL import Image
 
-from tinybench import cli
+from tinybench.cli import console
+from tinybench.cli.train_arguments import TrainArguments
 from tinybench.recipe import Recipe, RunOptions
-from tinybench.training.arguments import TrainArguments
 from tinybench.training.trainer import train
 
 pytestmark = pytest.mark.slow
@@ -171,15 +170,8 @@ def digests(folder):
     }
 
 
-_loaded: dict[str, types.ModuleType] = {}
-
-
 def load(script):
-    if script not in _loaded:
-        spec = importlib.util.spec_from_file_location(f"fuzzed_{Path(script).stem}", REPOSITORY / script)
-        _loaded[script] = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(_loaded[script])
-    return _loaded[script]
+    return importlib.import_module(f"tinybench.cli.{Path(script).stem}")
 
 
 def call(words, folder):
@@ -188,8 +180,7 @@ def call(words, folder):
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
     before = sys.argv, os.environ.get("TINYBENCH_ALLOCATOR")
     sys.argv = [script, *flags]
-    module = load(script)
-    main = getattr(module, "main", None) or (lambda: plot(script))
+    main = load(script).main
     _allowed.append(folder)
     try:
         with (
@@ -199,7 +190,7 @@ def call(words, folder):
             warnings.catch_warnings(),
         ):
             try:
-                cli.run(main)
+                console.run(main)
             except SystemExit as error:
                 status = error.code
             except BaseException:
@@ -210,19 +201,6 @@ def call(words, folder):
         sys.argv = before[0]
     out.flush()
     return status, out.buffer.getvalue().decode(errors="replace")
-
-
-def plot(script):
-    from tinybench.analysis.figures import training_accuracy, training_loss
-    from tinybench.analysis.plotting import plot_comparison, plot_runs
-
-    match Path(script).stem:
-        case "plot_training_loss":
-            plot_runs(training_loss, "training_loss.png", None)
-        case "plot_training_acc":
-            plot_runs(training_accuracy, "training_accuracy.png", None)
-        case _:
-            plot_comparison(None)
 
 
 # ---- flags
@@ -246,9 +224,9 @@ def flags_of(script):
     module = load(script)
     arguments = TrainArguments if script == "src/train.py" else getattr(module, "Arguments", None)
     if arguments is None:
-        from tinybench.analysis import plotting
+        from tinybench.cli import plots
 
-        arguments = plotting.ComparisonArguments if "comparison" in script else plotting.PlotArguments
+        arguments = plots.ComparisonArguments if "comparison" in script else plots.PlotArguments
     names = []
     for spec in dataclasses.fields(arguments):
         if isinstance(spec.type, type) and dataclasses.is_dataclass(spec.type):

@@ -12,16 +12,10 @@ from PIL import Image
 
 from tinybench.data import datasets
 from tinybench.errors import UserError
-from tinybench.evaluation.infer import Classifier
+from tinybench.inference.classifier import Classifier
 from tinybench.models import build_model
 from tinybench.recipe import Recipe
-from tinybench.training.checkpoint import (
-    halved,
-    load_network,
-    network_checkpoint,
-    network_options,
-    write_checkpoint,
-)
+from tinybench.training.checkpoint import halved, load_network, network_checkpoint, network_options, write_checkpoint
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -94,7 +88,7 @@ def test_top_k_is_clipped_to_the_classes(classifier, photo, tmp_path):
 def test_what_predicting_imports_is_light():
     """Each of these costs a second or more, of the five within which the first answer has to be there."""
     heavy = ("torchmetrics", "torchvision", "pandas", "seaborn", "matplotlib")
-    code = f"import sys, tinybench.evaluation.infer; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, tinybench.inference.classifier; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY / "src", capture_output=True, text=True, check=True
     )

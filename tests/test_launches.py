@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tinybench.data import augment
-from tinybench.data.augment import build_policy, vary
-from tinybench.data.mix import Mix
+from tinybench.data.augment import policy
+from tinybench.data.augment.mix import Mix
+from tinybench.data.augment.policy import build_policy, vary
 from tinybench.runtime.device import Compiled
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
@@ -57,11 +57,11 @@ def test_policies_are_compiled_on_cuda_and_only_there(monkeypatch):
         is_cuda = True
 
     used = []
-    monkeypatch.setattr(augment, "_vary_compiled", lambda *arguments: used.append(1) or vary(*arguments))
-    policy = build_policy("cutout", 64, (0.48, 0.45, 0.40), (0.28, 0.27, 0.29))
-    here = policy(IMAGES, torch.Generator().manual_seed(1))
+    monkeypatch.setattr(policy, "_vary_compiled", lambda *arguments: used.append(1) or vary(*arguments))
+    cutout = build_policy("cutout", 64, (0.48, 0.45, 0.40), (0.28, 0.27, 0.29))
+    here = cutout(IMAGES, torch.Generator().manual_seed(1))
     assert not used
-    there = policy(IMAGES.as_subclass(OnCuda), torch.Generator().manual_seed(1))
+    there = cutout(IMAGES.as_subclass(OnCuda), torch.Generator().manual_seed(1))
     assert used
     assert torch.equal(here, there)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tinybench.data.mix import Mix, draw_mix
+from tinybench.data.augment.mix import Mix, draw_mix
 
 IMAGES = torch.rand(5, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 

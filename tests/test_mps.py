@@ -1,6 +1,6 @@
 """What a Mac's GPU would refuse, found without one: every network, policy, optimizer and command on a pretended MPS."""
 
-import runpy
+import importlib
 import sys
 from pathlib import Path
 from typing import get_args
@@ -11,16 +11,14 @@ from pretended_mps import Device, NotOnMPS, pretended_mps, runs_on_mps
 from torch import nn
 from torch.nn import functional as F
 
-from tinybench import device_check
-from tinybench.data.augment import POLICIES
-from tinybench.data.autoaugment import METHODS
+from tinybench.data.augment.auto import METHODS
+from tinybench.data.augment.policy import POLICIES
 from tinybench.data.batches import TrainBatches
 from tinybench.data.imageset import ImageSet
-from tinybench.device_check import check_device
-from tinybench.evaluation import measure
 from tinybench.models import MODELS, build_model, list_models
+from tinybench.profiling import device_check, inference, peaks
+from tinybench.profiling.device_check import check_device
 from tinybench.recipe import Recipe, RunOptions, get_recipe, load_recipes
-from tinybench.runtime import peaks
 from tinybench.training.numerics import probe
 from tinybench.training.setup import build_state
 from tinybench.training.trainer import train, train_step, validate
@@ -88,7 +86,7 @@ def typed(demo_data, tmp_path, monkeypatch):
         script, *words = line.format(image=next(demo_data.rglob("*.JPEG")), data=demo_data, here=tmp_path).split()
         monkeypatch.setattr(sys, "argv", [script, *words, "--device", "mps"])
         with pretended_mps() as device:
-            status = runpy.run_path(str(ROOT / "src" / script))["main"]()
+            status = importlib.import_module(f"tinybench.cli.{Path(script).stem}").main()
         assert device.operations
         return status or 0
 
@@ -113,7 +111,7 @@ def test_every_network_trains_and_answers(pretend, typed, model):
 
 
 def test_every_command_runs(typed, monkeypatch):
-    monkeypatch.setattr(measure, "SECONDS", 0)
+    monkeypatch.setattr(inference, "SECONDS", 0)
     train = "train.py --results_dir {here} --data_dir {data} --run_name run --dataset demo --model svm --save_every 0 "
     assert typed(train + "--images_per_class 2 --val_fraction 0.5 --epochs 1 --batch_size 10") == 0
     test = "test.py --results_dir {here} --data_dir {data} --model run "
@@ -129,8 +127,8 @@ def test_every_command_runs(typed, monkeypatch):
         auto = of_network("speednet", precision="auto")
         assert [recipe.precision for recipe, _ in probe(auto, 10**6, 10, torch.device("mps"))] == ["fp32", "bf16"]
         model = build_model("speednet", num_classes=10).to("mps")
-        assert measure.count_flops(model, 64) > 0
-        measure.measure_inference(model, image_size=64, batch_size=8, precision="bf16", channels_last=False)
+        assert inference.count_flops(model, 64) > 0
+        inference.measure_inference(model, image_size=64, batch_size=8, precision="bf16", channels_last=False)
 
 
 @pytest.mark.parametrize("name", load_recipes())

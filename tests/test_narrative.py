@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 from made_up import make_plan, make_run
 
-from tinybench.analysis import narrative
-from tinybench.analysis.narrative.data import data_sentences, data_table, read_explorations
-from tinybench.analysis.notebook import show
-from tinybench.analysis.results import PUBLISHED_COLUMNS, load_runs
-from tinybench.analysis.words import counted, listed, span, with_values
+from tinybench import narrative
 from tinybench.errors import Notice, UserError
+from tinybench.figures.notebook import show
+from tinybench.narrative.data import data_sentences, data_table, read_explorations
+from tinybench.results.runs import PUBLISHED_COLUMNS, load_runs
 from tinybench.runtime.files import write_json
+from tinybench.words import counted, listed, span, with_values
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def test_test_images_that_were_learned_are_found(tmp_path):
 
 def test_a_reason_is_shown_once(monkeypatch):
     shown = []
-    monkeypatch.setattr("tinybench.analysis.notebook.display", shown.append)
+    monkeypatch.setattr("tinybench.figures.notebook.display", shown.append)
 
     def fails(*inputs):
         raise UserError(f"no {inputs[0]}")

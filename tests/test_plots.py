@@ -8,10 +8,10 @@ from made_up import make_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tinybench.analysis import figures
-from tinybench.analysis.figures.style import new_figure
-from tinybench.analysis.results import load_runs, read_history
+from tinybench import figures
 from tinybench.errors import Notice, UsageError, UserError
+from tinybench.figures.style import new_figure
+from tinybench.results.runs import load_runs, read_history
 from tinybench.runtime.pictures import save_figure
 
 

@@ -1,7 +1,6 @@
 """Predictions read back, scored, averaged and compared: against the test's own metrics and hand numbers."""
 
 import json
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +11,12 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_cohen_kappa
 
-from tinybench.analysis.ensembles import write_ensemble
-from tinybench.analysis.predictions import (
+from tinybench.cli.commands import start
+from tinybench.errors import UsageError, UserError
+from tinybench.evaluation.evaluate import write_predictions
+from tinybench.inference import metrics
+from tinybench.results.ensembles import write_ensemble
+from tinybench.results.predictions import (
     Predictions,
     agreement,
     correct_by_model,
@@ -23,9 +26,6 @@ from tinybench.analysis.predictions import (
     scores,
     topk_accuracy,
 )
-from tinybench.errors import UsageError, UserError
-from tinybench.evaluation import metrics
-from tinybench.evaluation.testing import write_predictions
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CLASS_IDS = ("n01443537", "n01629819", "n01641577", "n01644900", "n01698640", "n01742172", "n01768244")
@@ -207,7 +207,7 @@ def command(monkeypatch, *arguments):
     """The exit status of src/ensemble.py."""
     monkeypatch.setattr(sys, "argv", ["ensemble.py", *map(str, arguments)])
     with pytest.raises(SystemExit) as stop:
-        runpy.run_path(str(REPOSITORY / "src" / "ensemble.py"), run_name="__main__")
+        start("ensemble")
     return stop.value.code
 
 
@@ -252,7 +252,7 @@ def test_a_name_stays_in_its_folder(tmp_path):
 
 def test_analysis_of_predictions_needs_no_torch():
     code = (
-        "import sys, tinybench.analysis.ensembles, tinybench.analysis.significance, tinybench.analysis.similarity;"
+        "import sys, tinybench.results.ensembles, tinybench.stats.significance, tinybench.stats.similarity;"
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY / "src", check=True)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import runpy
 import subprocess
 import sys
 import time
@@ -11,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tinybench.analysis.figures import roofline
+from tinybench.cli.profile_step import table
+from tinybench.figures import roofline
 from tinybench.models import build_model
+from tinybench.profiling import layers
+from tinybench.profiling.layers import layers_of, profile_step
 from tinybench.recipe import get_recipe
-from tinybench.training import profile
-from tinybench.training.profile import layers_of, profile_step
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def profiled():
     recipe = dataclasses.replace(get_recipe("resnet"), batch_size=2, precision="fp32")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(profile, "matmul_flops", lambda device, dtype: 1e11)
-        patch.setattr(profile, "copy_bytes", lambda device: 1e10)
+        patch.setattr(layers, "matmul_flops", lambda device, dtype: 1e11)
+        patch.setattr(layers, "copy_bytes", lambda device: 1e10)
         return profile_step(recipe, 200, torch.device("cpu"), steps=1)
 
 
@@ -46,16 +46,16 @@ def test_times_add_up_to_the_step(profiled):
 
 def test_the_step_is_timed_by_the_clock(monkeypatch):
     """Also what the profiler does not see: on MPS everything, on a GPU the thread of the backward pass."""
-    monkeypatch.setattr(profile, "matmul_flops", lambda device, dtype: 1e11)
-    monkeypatch.setattr(profile, "copy_bytes", lambda device: 1e10)
-    monkeypatch.setattr(profile, "synchronize", lambda device: time.sleep(0.3))
-    monkeypatch.setattr(profile, "TIMED", ())
+    monkeypatch.setattr(layers, "matmul_flops", lambda device, dtype: 1e11)
+    monkeypatch.setattr(layers, "copy_bytes", lambda device: 1e10)
+    monkeypatch.setattr(layers, "synchronize", lambda device: time.sleep(0.3))
+    monkeypatch.setattr(layers, "TIMED", ())
     recipe = dataclasses.replace(get_recipe("speedrun"), batch_size=2, precision="fp32")
     profiled = profile_step(recipe, 10, torch.device("cpu"), steps=1)
     assert profiled["step_ms"] > 300
     assert not profiled["layers_timed"]
     assert sum(layer["forward_ms"] for layer in profiled["layers"]) == 0
-    lines = runpy.run_path(str(ROOT / "src/profile_step.py"))["table"](profiled).splitlines()
+    lines = table(profiled).splitlines()
     assert lines[0].split() == ["layer", "GFLOP", "kept", "MiB"]
     assert "explain" not in lines[-1]
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 import torchvision
 
-from tinybench.evaluation.testing import TestOptions
-from tinybench.evaluation.testing import test_run as run_test
+from tinybench.evaluation.evaluate import TestOptions
+from tinybench.evaluation.evaluate import test_run as run_test
 from tinybench.models import build_model
 from tinybench.recipe import Recipe, RunOptions, load_recipes
 from tinybench.training import trainer

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import seaborn as sns
 
-from tinybench.analysis.classes import classes_of
-from tinybench.analysis.colors import MODEL_COLORS, NETWORK_TITLES, OTHER_COLORS, model_color
-from tinybench.analysis.report import build_report, collect, render
-from tinybench.analysis.report.records import class_record, robustness_record
 from tinybench.errors import UsageError
 from tinybench.models import MODELS
+from tinybench.report import build_report, collect, render
+from tinybench.report.records import class_record, robustness_record
+from tinybench.results.classes import classes_of
+from tinybench.results.colors import MODEL_COLORS, NETWORK_TITLES, OTHER_COLORS, model_color
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NASTY = '</script><script>alert("x")</script><b>bold</b>\u2028'
@@ -335,7 +335,7 @@ def test_a_file_of_something_else_is_replaced_only_by_force(tmp_path):
 
 def test_neither_torch_nor_a_plotting_library_is_loaded():
     """The report can be made where nothing is trained or drawn."""
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import tinybench.analysis.report as _; "
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import tinybench.report as _; "
     code += "sys.exit(bool({'torch', 'matplotlib', 'seaborn'} & sys.modules.keys()))"
     subprocess.run([sys.executable, "-c", code, str(SCRIPT.parent)], check=True)
 

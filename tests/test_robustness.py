@@ -11,17 +11,17 @@ from test_testing import main_of, save
 from torch import nn
 from torch.nn import functional as F
 
-from tinybench.analysis.robustness import mean_corruption_error
 from tinybench.data import datasets
-from tinybench.data.augment import normalize
+from tinybench.data.augment.policy import normalize
 from tinybench.errors import UsageError, UserError
-from tinybench.evaluation import robustness
-from tinybench.evaluation.attacks import PixelNetwork, fgsm, pgd
-from tinybench.evaluation.corruptions import CORRUPTIONS
-from tinybench.evaluation.occlusion import GRAY, occlude, square_places
-from tinybench.evaluation.predict import predict_logits
-from tinybench.evaluation.testing import TestOptions
+from tinybench.evaluation.evaluate import TestOptions
+from tinybench.evaluation.robustness import evaluate
+from tinybench.evaluation.robustness.attacks import PixelNetwork, fgsm, pgd
+from tinybench.evaluation.robustness.corruptions import CORRUPTIONS
+from tinybench.evaluation.robustness.occlusion import GRAY, occlude, square_places
+from tinybench.inference.predict import predict_logits
 from tinybench.models import build_model
+from tinybench.results.robustness import mean_corruption_error
 from tinybench.training.checkpoint import load_network, read_checkpoint, write_checkpoint
 
 CPU = torch.device("cpu")
@@ -154,7 +154,7 @@ def tested(tmp_path_factory):
         optimizer.zero_grad()
     write_checkpoint(path, checkpoint | {"state_dict": model.state_dict()})
     options = TestOptions(device=CPU, data_dir=data_dir)
-    return path, options, robustness.test_robustness(path, options, images_per_class=20)
+    return path, options, evaluate.test_robustness(path, options, images_per_class=20)
 
 
 def test_every_corruption_attack_and_square_is_in_the_file(tested):
@@ -196,7 +196,7 @@ def test_what_is_worse_hurts_more(tested):
 
 def test_a_repetition_changes_nothing(tested):
     path, options, results = tested
-    again = robustness.test_robustness(path, options, images_per_class=20)
+    again = evaluate.test_robustness(path, options, images_per_class=20)
     for part in ("clean_acc", "corruptions", "attacks", "occlusion"):
         assert again[part] == results[part]
 
@@ -208,7 +208,7 @@ def test_a_network_with_one_answer_is_right_about_one_class(demo_data, tmp_path)
     checkpoint["state_dict"]["head.bias"].zero_()[3] = 1
     write_checkpoint(path, checkpoint)
     options = TestOptions(device=CPU, data_dir=demo_data)
-    results = robustness.test_robustness(path, options, images_per_class=1)
+    results = evaluate.test_robustness(path, options, images_per_class=1)
     assert not (tmp_path / "robustness.json").exists()
     assert results == json.loads((tmp_path / "robustness_last.json").read_text())
     assert results["corruption_acc"] == pytest.approx(10)
@@ -219,12 +219,12 @@ def test_a_network_with_one_answer_is_right_about_one_class(demo_data, tmp_path)
 
 def test_the_first_images_of_each_class(demo_data):
     images = datasets.load("demo", "test", demo_data)
-    assert robustness.first_of_each_class(images, 0) is images
-    few = robustness.first_of_each_class(images, 3)
+    assert evaluate.first_of_each_class(images, 0) is images
+    few = evaluate.first_of_each_class(images, 3)
     assert torch.bincount(few.labels).tolist() == [3] * 10
     first = torch.nonzero(images.labels == 4).flatten()[:3]
     assert torch.equal(few.images[few.labels == 4], images.images[first])
-    assert len(robustness.first_of_each_class(images, 1000)) == len(images)
+    assert len(evaluate.first_of_each_class(images, 1000)) == len(images)
 
 
 def test_the_command_tests_twice(tested, monkeypatch, capsys):

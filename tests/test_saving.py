@@ -8,7 +8,8 @@ import pytest
 import torch
 from test_training import TINY_CNN, options, stop_after, tiny_cnn  # noqa: F401  (a fixture)
 
-from tinybench import cli
+from tinybench.cli import console
+from tinybench.cli.train_arguments import parse_arguments
 from tinybench.errors import UsageError, UserError
 from tinybench.models import MODELS, build_model, list_models
 from tinybench.models.fit import check_fit, refusal
@@ -16,7 +17,6 @@ from tinybench.recipe import RunOptions, get_recipe
 from tinybench.runtime import progress
 from tinybench.runtime.files import atomic_path
 from tinybench.training import saving, trainer
-from tinybench.training.arguments import parse_arguments
 from tinybench.training.checkpoint import network_options, read_checkpoint
 from tinybench.training.history import History
 from tinybench.training.trainer import Stopped, train
@@ -199,7 +199,7 @@ def test_no_memory_is_one_line_that_says_what_to_lower(error, capsys):
         raise error
 
     with pytest.raises(SystemExit) as caught:
-        cli.run(main)
+        console.run(main)
     assert caught.value.code == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import timm
 
-from tinybench.analysis.predictions import Predictions
-from tinybench.analysis.similarity import (
+from tinybench.results.predictions import Predictions
+from tinybench.stats.similarity import (
     class_order,
     class_similarity,
     confusion_similarity,

@@ -8,14 +8,14 @@ from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from tinybench.analysis.significance import (
+from tinybench.stats.intervals import Interval, bootstrap_interval, mean_interval, seed_error, wilson_interval
+from tinybench.stats.significance import (
     critical_difference_groups,
     holm,
     mcnemar,
     paired_bootstrap,
     pairwise_comparisons,
 )
-from tinybench.analysis.statistics import Interval, bootstrap_interval, mean_interval, seed_error, wilson_interval
 
 
 def simulate(random, *, runs, images, seed_spread, shift=0.0):

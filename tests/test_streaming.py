@@ -11,7 +11,7 @@ from test_training import TINY, assert_same, options, stop_after
 
 from tinybench.data import streaming
 from tinybench.data.batches import TrainBatches, eval_batches
-from tinybench.data.packed import PackedSplit, load_packed, write_metadata
+from tinybench.data.prepare.packed import PackedSplit, load_packed, write_metadata
 from tinybench.data.split import first_classes, images_per_class, train_val_split
 from tinybench.data.streaming import StreamedSet, WindowReader
 from tinybench.errors import UsageError, UserError

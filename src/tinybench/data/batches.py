@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tinybench.data.augment import build_policy, normalize
+from tinybench.data.augment.mix import draw_mix
+from tinybench.data.augment.policy import build_policy, normalize
 from tinybench.data.imageset import ImageSet
-from tinybench.data.mix import draw_mix
 from tinybench.data.streaming import StreamedSet, WindowReader
 from tinybench.errors import UsageError
 from tinybench.recipe import Recipe

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tinybench.data import demo
-from tinybench.data.curate import NAME as TINY_IMAGENET
-from tinybench.data.curate import curate_if_missing
-from tinybench.data.decode import DEEP_SUFFIXES, NamedSource, decode_square, deep_range, white_of
-from tinybench.data.folders import read_folder
 from tinybench.data.imageset import ImageSet
-from tinybench.data.packed import (
+from tinybench.data.prepare import demo
+from tinybench.data.prepare.curate import NAME as TINY_IMAGENET
+from tinybench.data.prepare.curate import curate_if_missing
+from tinybench.data.prepare.decode import DEEP_SUFFIXES, NamedSource, decode_square, deep_range, white_of
+from tinybench.data.prepare.folders import read_folder
+from tinybench.data.prepare.packed import (
     Split,
     ensure_packed,
     is_intact,
@@ -24,7 +24,7 @@ from tinybench.data.packed import (
     pack_splits,
     write_metadata,
 )
-from tinybench.data.torchvision_sets import SETS, pack_torchvision
+from tinybench.data.prepare.torchvision_sets import SETS, pack_torchvision
 from tinybench.errors import UsageError, UserError, command, printable
 
 NAMES = (TINY_IMAGENET, demo.NAME, *SETS)  # all other data sets are folders

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tinybench.data.augment import normalize
-from tinybench.data.decode import decode_square
+from tinybench.data.augment.policy import normalize
+from tinybench.data.prepare.decode import decode_square
 from tinybench.errors import UserError
-from tinybench.evaluation.infer import Classifier, Guess
+from tinybench.inference.classifier import Classifier, Guess
 from tinybench.models.vit import Attention
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tinybench.data.geometry import resize
+from tinybench.data.augment.geometry import resize
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UsageError
 from tinybench.recipe import Recipe

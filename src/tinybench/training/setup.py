@@ -11,7 +11,7 @@ from torch import nn
 from tinybench.data import datasets, split
 from tinybench.data.batches import check_shares, size_of_batches, smallest_piece
 from tinybench.data.imageset import ImageSet
-from tinybench.data.packed import Split
+from tinybench.data.prepare.packed import Split
 from tinybench.data.streaming import StreamedSet
 from tinybench.errors import UsageError, UserError
 from tinybench.models import build_model, needs_image_size

@@ -1,1 +1,0 @@
-"""What is read back from results/: tables and figures. Nothing here trains."""

@@ -1,0 +1,1 @@
+"""The commands, one file each: their flags and what they print."""

@@ -1,0 +1,53 @@
+"""The commands by name: `tinybench train …` when installed, `python src/train.py …` in a checkout."""
+
+import difflib
+import sys
+from importlib import import_module
+
+from tinybench.cli import console
+from tinybench.errors import UsageError
+
+# In the order of the work.
+COMMANDS = {
+    "curate_data": "download, sort, verify and pack Tiny ImageNet-200, or another archive or folder",
+    "explore_data": "look at a data set before training on it",
+    "train": "train a network",
+    "test": "test trained networks on the test images",
+    "infer": "ask a trained network about images",
+    "explain": "show where a trained network looks",
+    "ensemble": "average the answers of tested runs",
+    "compare": "train, test and measure many networks with many seeds",
+    "report": "write all results on one page that opens from disk",
+    "plot_training_loss": "draw the losses of runs",
+    "plot_training_acc": "draw the accuracies of runs",
+    "plot_comparison": "draw every figure of a comparison",
+    "export": "write a trained network in half precision, to share",
+    "profile_step": "show where a training step's time and memory go",
+    "doctor": "look at this machine, and say what is missing or broken",
+}
+
+
+def start(name: str) -> None:
+    """Run a command with the flags in sys.argv, and exit with its status.
+
+    Its modules are imported here and not above, so that Ctrl-C and missing packages end in one line then too.
+    """
+    console.run(lambda: import_module(f"tinybench.cli.{name}").main())
+
+
+def main() -> None:
+    """The command `tinybench`: its first word names the command, the others are that one's flags."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in COMMANDS:
+        sys.argv[:2] = [f"tinybench {name}"]
+        start(name)
+    console.run(lambda: _help(name))
+
+
+def _help(name: str) -> None:
+    if name not in ("-h", "--help"):
+        closest = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0)[0]
+        raise UsageError(f"there is no command {name}; the closest is {closest}, and tinybench --help lists all")
+    print("usage: tinybench COMMAND [FLAGS]; tinybench COMMAND --help lists the flags\n")
+    for command, about in COMMANDS.items():
+        print(f"  {command:<20}{about}")

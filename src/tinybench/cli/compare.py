@@ -1,0 +1,102 @@
+"""Train, test and measure many networks with many seeds: `python src/compare.py --models all --seeds 3`.
+
+A field of a recipe given as a flag holds for every run; the defaults shown here are not used, those of config.py are.
+The same command goes on where the last one ended: finished runs are never repeated.
+"""
+
+import dataclasses
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tinybench.cli import console
+from tinybench.errors import UsageError
+from tinybench.recipe import Count, Device, Draft, NotNegative, Recipe
+from tinybench.results.comparison import describe, write_comparison
+from tinybench.sweep.launchers import Executor, run_here, run_on_ray
+from tinybench.sweep.plan import Plan, read_plan
+from tinybench.sweep.run_one import Place
+from tinybench.sweep.runner import carry_out, show_plan, status_line
+from tinybench.sweep.status import status_of
+from tinybench.words import listed
+
+
+@dataclass(kw_only=True)
+class Arguments:
+    overrides: Draft = field(default_factory=Draft)
+    plan: Path | None = None
+    """TOML file with name, models, seeds, [overrides] and [overrides_for.RECIPE]; flags go before it."""
+    name: str = Plan.name
+    """Name of the plan, and of its folder under results_dir."""
+    models: tuple[str, ...] = Plan.models
+    """Networks or entries of config.py; all stands for every network of the registry."""
+    seeds: Count = 3
+    """How many runs of each, with seeds from 0."""
+    only: tuple[str, ...] = ()
+    """Carry out only the runs whose name has one of these in it, such as resnet or seed0."""
+    dry_run: bool = False
+    """Show the plan with its estimated time, and do nothing."""
+    status: bool = False
+    """Show where every run stands, and do nothing."""
+    executor: Literal["here", "ray"] = "here"
+    """One run after the other on this machine, or as many at a time as a Ray cluster has room for."""
+    ray_address: str | None = None
+    """Address of the Ray cluster (default: RAY_ADDRESS, or a new one on this machine)."""
+    cpus_per_run: NotNegative = 1
+    """CPUs that a run takes on the Ray cluster."""
+    gpus_per_run: NotNegative | None = None
+    """GPUs that a run takes on the Ray cluster; 0.25 lets four runs share one (default: 1 where the cluster has any,
+    unless device is cpu)."""
+    data_dir: Path = Path("data")
+    """Where the data sets are."""
+    results_dir: Path = Path("results")
+    """Where the folders of the runs are."""
+    device: Device = "auto"
+    """auto takes CUDA, then MPS, then the CPU."""
+    debug: bool = False
+    """Show the whole traceback of an error."""
+
+
+def main() -> int:
+    arguments = console.parse(Arguments, __doc__)
+    console.require(not arguments.status, ["dry_run"], "does nothing with --status, which shows where the runs stand")
+    place = Place(data_dir=arguments.data_dir, results_dir=arguments.results_dir, device=arguments.device)
+    plan = make_plan(arguments)
+    runs = [run for run in plan.runs() if not arguments.only or any(part in run.name for part in arguments.only)]
+    if not runs:
+        raise UsageError(f"--only {' '.join(arguments.only)}: the plan has no such run")
+    statuses = {run.name: status_of(run, place.results_dir) for run in runs}
+    if arguments.status:
+        for run in runs:
+            print(status_line(run, statuses[run.name]))
+        return 0
+    execute = choose_executor(arguments)
+    left = [run for run in runs if statuses[run.name].state not in ("finished", "running")]
+    show_plan(plan.name, left, statuses, place)
+    if held := [run.name for run in runs if statuses[run.name].state == "running"]:
+        print(f"  being carried out by another process: {listed(held)}", flush=True)
+    if arguments.dry_run:
+        return 0
+    failures = carry_out(left, statuses, place, execute)
+    table = write_comparison(place.results_dir)
+    print(describe(table[table["plan"] == plan.name]))
+    return 1 if failures else 0
+
+
+def make_plan(arguments: Arguments) -> Plan:
+    """The plan of the file, if there is one, with what the flags say."""
+    plan = read_plan(arguments.plan) if arguments.plan else Plan()
+    flags = {name: getattr(arguments, name) for name in console.stated(["name", "models", "seeds"])}
+    fields = console.stated([spec.name for spec in dataclasses.fields(Recipe)])
+    overrides = plan.overrides | {name: getattr(arguments.overrides, name) for name in fields}
+    return dataclasses.replace(plan, **flags, overrides=overrides)
+
+
+def choose_executor(arguments: Arguments) -> Executor:
+    if arguments.executor == "ray":
+        return functools.partial(
+            run_on_ray, address=arguments.ray_address, cpus=arguments.cpus_per_run, gpus=arguments.gpus_per_run
+        )
+    console.require(False, ["ray_address", "cpus_per_run", "gpus_per_run"], "goes with --executor ray")
+    return run_here

@@ -1,0 +1,78 @@
+"""What one run got wrong: its classes and its commonest mistakes, as a table and as pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinybench.data.imageset import ImageSet
+from tinybench.errors import printable
+from tinybench.evaluation.evaluate import TestedNetwork
+from tinybench.figures.images import class_examples, mistaken_examples
+from tinybench.results.classes import ClassResults, classes_of, mistakes_of
+from tinybench.runs import PREDICTIONS
+from tinybench.runtime.pictures import save_figure
+
+SHOWN = 8  # classes at either end, and pairs
+
+
+def error_table(results: dict[str, Any]) -> str:
+    """The least and the most accurate classes, and the pairs that are most often confused.
+
+    Args:
+        results: what test_results.json holds.
+    """
+    classes = classes_of(results)
+    order = _hardest_first(classes)
+    lines = []
+    shown = min(SHOWN, -(-len(order) // 2))  # no class at both ends
+    for title, chosen in (("least accurate", order[:shown]), ("most accurate", order[::-1][:shown])):
+        lines.append(f"  {title}")
+        lines += [f"    {classes.accuracy[label]:6.2f} %  {printable(classes.names[label])}" for label in chosen]
+    lines.append("  most confused (of the class's images)")
+    for row in mistakes_of(classes).head(SHOWN).itertuples():
+        lines.append(f"    {row.share:6.2f} %  {printable(row.true)} taken for {printable(row.answer)}")
+    return "\n".join(lines)
+
+
+def show_errors(network: TestedNetwork, results: dict[str, Any], folder: Path, force: bool) -> None:
+    """Print the table of a tested network, and write its pictures into `folder`.
+
+    Args:
+        results: what its test gave.
+    """
+    print(error_table(results))
+    with np.load(network.result_path(PREDICTIONS)) as predictions:
+        answers = predictions["logits"].argmax(1)
+    draw_errors(results, network.images, answers, folder, force)
+
+
+def draw_errors(
+    results: dict[str, Any], images: ImageSet, answers: np.ndarray, folder: Path, force: bool = False
+) -> None:
+    """Write class_examples.png and mistaken_examples.png; without mistakes, the latter is none, nor left from before.
+
+    Args:
+        images: those that were tested.
+        answers: int (N,), the likeliest class of each.
+        force: replace files of something else that have these names.
+    """
+    classes = classes_of(results)
+    order = _hardest_first(classes)
+    ends = [*order[:SHOWN], *order[max(SHOWN, len(order) - SHOWN) :]]  # once each where there are few
+    pictures = {"class_examples.png": class_examples(images, answers, ends, classes.accuracy)}
+    pairs = [(row.true_label, row.answer_label) for row in mistakes_of(classes).head(SHOWN).itertuples()]
+    mistaken = folder / "mistaken_examples.png"
+    if pairs:
+        pictures[mistaken.name] = mistaken_examples(images, answers, pairs)
+    else:
+        mistaken.unlink(missing_ok=True)
+    for name, figure in pictures.items():
+        save_figure(figure, folder / name, force=force)
+        print(printable(folder / name))
+
+
+def _hardest_first(classes: ClassResults) -> list[int]:
+    """Labels of the classes that have test images."""
+    order = np.argsort(classes.accuracy, kind="stable")
+    return [int(label) for label in order if not np.isnan(classes.accuracy[label])]

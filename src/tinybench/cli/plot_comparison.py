@@ -1,0 +1,76 @@
+"""Draw every figure of a comparison: `python plots/plot_comparison.py --plan NAME`."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from tinybench import figures
+from tinybench.cli import console
+from tinybench.errors import UserError, printable
+from tinybench.results.groups import comparable_runs, trained
+from tinybench.results.runs import RunResults, load_runs, read_published
+from tinybench.runtime.pictures import save_figure
+
+# Figures of a comparison that are drawn from the runs alone, by the name of their file.
+COMPARISON: dict[str, Callable[[Sequence[RunResults]], Figure]] = {
+    "learning_curves": figures.learning_curves,
+    "learning_rates": figures.learning_rates,
+    "generalization_gap": figures.generalization_gap,
+    "accuracy_bars": figures.accuracy_bars,
+    "accuracy_against_costs": figures.accuracy_against_costs,
+    "critical_differences": figures.critical_differences,
+    "class_accuracy": figures.class_accuracy,
+    "agreement_between_models": figures.agreement_between_models,
+    "reliability_diagram": figures.reliability_diagram,
+    "corruption_curves": figures.corruption_curves,
+    "attack_curves": figures.attack_curves,
+}
+
+
+@dataclass(kw_only=True)
+class Arguments:
+    plan: str = ""
+    """The plan to draw: a folder under results_dir. Empty: the plan, or the runs without one, with the most recipes."""
+    results_dir: Path = Path("results")
+    """Where the folder of the plan is, and published.csv."""
+    output_dir: Path = Path("plots")
+    """The pictures go to output_dir/<plan>/, of runs without a plan to output_dir/runs/."""
+    force: bool = False
+    """Replace files of something else that have the names of the pictures."""
+    debug: bool = False
+    """Show the whole traceback of an error."""
+
+
+def main() -> None:
+    """Draw every figure of a comparison, and say which could not be drawn and why.
+
+    Raises:
+        UserError: there is no such plan, or no run at all.
+    """
+    arguments = console.parse(Arguments, __doc__)
+    runs = comparable_runs(load_runs(arguments.results_dir), arguments.plan)
+    trained(runs)
+    folder = arguments.output_dir / (runs[0].plan or "runs")
+    missing = {}
+    for name, draw in _comparison(runs, arguments.results_dir):
+        try:
+            figure = draw()
+        except UserError as error:
+            missing[name] = str(error)
+        else:
+            path = folder / f"{name}.png"
+            save_figure(figure, path, force=arguments.force)
+            print(printable(path))
+    for name, reason in missing.items():
+        print(printable(f"not drawn: {name}: {reason}"))
+
+
+def _comparison(runs: Sequence[RunResults], results_dir: Path) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    for name, draw in COMPARISON.items():
+        yield name, partial(draw, runs)
+    for group in trained(runs):
+        yield f"confusion_matrix_{group.recipe.replace('/', '_')}", partial(figures.confusion_matrix, runs, group.label)
+    yield "published_accuracy", lambda: figures.published_accuracy(runs, read_published(results_dir))

@@ -1,0 +1,1 @@
+"""Once, offline: download, curate, decode and pack a data set."""

@@ -1,0 +1,386 @@
+"""Testing a trained run: the only place where the test images are looked at."""
+
+import contextlib
+import io
+import math
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NoReturn, NotRequired
+
+import numpy as np
+import torch
+from pydantic import with_config
+from torch import Tensor
+from tqdm import tqdm
+from typing_extensions import TypedDict  # pydantic wants this one on Python 3.11
+
+from tinybench.data import datasets, split
+from tinybench.data.imageset import ImageSet
+from tinybench.errors import UserError, printable
+from tinybench.evaluation.calibration import fit_temperature
+from tinybench.evaluation.robustness.attacks import PixelNetwork
+from tinybench.formats import SHOWN
+from tinybench.inference import metrics
+from tinybench.inference.predict import Tick, ignore, predict_logits
+from tinybench.recipe import Recipe
+from tinybench.runs import BEST, PREDICTIONS
+from tinybench.runtime.device import check_precision, describe_environment, memory_format, nhwc_is_right, synchronize
+from tinybench.runtime.files import atomic_paths, json_text, read_json
+from tinybench.training.checkpoint import check_data, load_network, read_checkpoint, weights_fingerprint
+from tinybench.training.setup import load_images
+
+Weights = Literal["best", "last", "ema"]
+
+RESULTS, ROBUSTNESS = "test_results.json", "robustness.json"
+PATIENCE = 2  # seconds, after which a bar appears
+CHECKPOINTS: dict[Weights, str] = {"best": BEST, "last": "last.pth", "ema": "last.pth"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestOptions:
+    """How to test; `weights` are those of the best epoch, of the last, or the last moving average."""
+
+    __test__ = False  # not for pytest
+
+    device: torch.device
+    data_dir: Path = Path("data")
+    weights: Weights = "best"
+    batch_size: int = 256
+    precision: str = "fp32"
+    tta: bool = False
+    calibrate: bool = False
+    dataset: str = ""
+    """Where the images of the run's data set are now, if not where they were in training."""
+
+
+# What an option adds to the results of a test.
+ADDED = {
+    "tta": ("tta_loss", "tta_acc", "tta_top5_acc"),
+    "calibrate": ("temperature", "nll_calibrated", "ece_calibrated"),
+}
+
+
+@with_config(SHOWN)
+class Results(TypedDict):
+    """What the files of results hold, of all versions, by which it is told whether they still hold."""
+
+    epoch: int
+    dataset: dict[str, Any]
+    tested: NotRequired[dict[str, Any]]
+
+
+class TestedNetwork:
+    """The network of a checkpoint, on the device and as the options want it, and the images to test it on.
+
+    Attributes:
+        name: of the weights, see `weights_name`.
+        images: the test images.
+        tested: what its results hold for, beside the images: the weights and the precision.
+
+    Raises:
+        UserError: the checkpoint or the images are missing or damaged, or do not fit each other.
+    """
+
+    __test__ = False  # not for pytest
+
+    def __init__(self, path: Path, options: TestOptions) -> None:
+        check_precision(options.device, options.precision)
+        self.path, self.options = path, options
+        self.checkpoint = read_checkpoint(path)
+        self.recipe = Recipe.from_dict(self.checkpoint["recipe"])
+        self.name = weights_name(path, options.weights)
+        kind: Literal["model", "ema"] = "ema" if options.weights == "ema" else "model"
+        model = load_network(self.checkpoint, kind)
+        # The layout is a matter of speed only, so that a network may come from where another one is right.
+        self.channels_last = self.recipe.channels_last and nhwc_is_right(options.device)
+        self.model = model.to(options.device).to(memory_format=memory_format(self.channels_last))
+        self.tested = {
+            "weights_fingerprint": weights_fingerprint(self.checkpoint, kind),
+            "precision": options.precision,
+        }
+        self.images = load_test_images(self.checkpoint, options.data_dir, options.dataset)
+
+    def logits(self, images: ImageSet, *, flip_tta: bool = False, tick: Tick = ignore) -> Tensor:
+        """float32 (N, classes) on the device; see `predict_logits`.
+
+        Raises:
+            UserError: the network's training diverged.
+        """
+        logits = predict_logits(
+            self.model,
+            images,
+            image_size=self.checkpoint["image_size"],
+            batch_size=self.options.batch_size,
+            device=self.options.device,
+            precision=self.options.precision,
+            channels_last=self.channels_last,
+            flip_tta=flip_tta,
+            tick=tick,
+        )
+        return metrics.require_finite(logits, self.path)
+
+    def pixel_network(self) -> PixelNetwork:
+        """The network together with its preprocessing, for attacks."""
+        return PixelNetwork(
+            self.model,
+            image_size=self.checkpoint["image_size"],
+            mean=self.checkpoint["mean"],
+            std=self.checkpoint["std"],
+            channels_last=self.channels_last,
+        )
+
+    def result_path(self, name: str) -> Path:
+        """A file beside the checkpoint, see the function of that name."""
+        return result_path(self.path, self.name, name)
+
+    def former(self, name: str, **tested: Any) -> dict[str, Any]:
+        """What such a file holds, if it was measured on these weights and images and in this precision; else nothing.
+
+        Args:
+            tested: what it must have been measured on beside `self.tested`.
+        """
+        content = self.results(name)
+        same = content.get("tested") == self.tested | tested and not self._outdated(content)
+        return content if same else {}
+
+    def drop_outdated(self) -> None:
+        """Delete the results that tell of weights or images that are no more, and say so."""
+        for name, with_it in ((RESULTS, PREDICTIONS), (ROBUSTNESS, ROBUSTNESS)):
+            if (content := self.results(name)) and self._outdated(content):
+                for path in (self.result_path(name), self.result_path(with_it)):
+                    path.unlink(missing_ok=True)
+                print(
+                    f"{printable(self.result_path(name))} told of other weights or images and is deleted",
+                    file=sys.stderr,
+                )
+
+    def _outdated(self, content: dict[str, Any]) -> bool:
+        """Whether it is certain that results are of other weights or images; older files name the epoch only."""
+        now = {**self.tested, "epoch": self.checkpoint["epoch"], "fingerprint": self.images.fingerprint}
+        then = content | content["dataset"] | content.get("tested", {})
+        return any(then.get(key, now[key]) != now[key] for key in ("weights_fingerprint", "epoch", "fingerprint"))
+
+    def results(self, name: str) -> dict[str, Any]:
+        """What such a file holds; nothing if it is missing or damaged."""
+        try:
+            return read_json(self.result_path(name), Results)
+        except UserError:
+            return {}
+
+
+def result_path(checkpoint: Path, weights: str, name: str) -> Path:
+    """A file beside a checkpoint, for what its weights gave; weights other than the best are told in its name."""
+    suffix = "" if weights == "best" else f"_{weights}"
+    return checkpoint.with_name(f"{Path(name).stem}{suffix}{Path(name).suffix}")
+
+
+def test_run(folder: Path, options: TestOptions) -> dict[str, Any]:
+    """Test a run and write its results beside its checkpoint, as `test_checkpoint` says."""
+    return test_checkpoint(folder / CHECKPOINTS[options.weights], options)
+
+
+def test_checkpoint(path: Path, options: TestOptions) -> dict[str, Any]:
+    """Test a checkpoint, as `test_network` says.
+
+    Raises:
+        UserError: the checkpoint or the data are missing or damaged, or do not fit each other.
+    """
+    return test_network(TestedNetwork(path, options))
+
+
+def former_results(network: TestedNetwork) -> dict[str, Any]:
+    """The results of an earlier test that gave all that the options ask for and still holds; empty if there is none."""
+    former = network.former(RESULTS)
+    wanted = [key for option, keys in ADDED.items() if getattr(network.options, option) for key in keys]
+    whole = network.result_path(PREDICTIONS).exists() and all(key in former for key in wanted)
+    return former if whole else {}
+
+
+def test_network(network: TestedNetwork) -> dict[str, Any]:
+    """Test a network; write test_results.json and predictions.npz beside its checkpoint; return what the former holds.
+
+    Weights other than the best have files of their own: test_results_last.json and so on, see `weights_name`. What
+    other options gave in an earlier test is kept, if it still holds.
+
+    Raises:
+        UserError: training diverged, the validation images are missing, or the files cannot be written.
+    """
+    checkpoint, images, options = network.checkpoint, network.images, network.options
+    added: dict[str, float] = {}
+    with progress(network, len(images) * (1 + options.tta)) as bar:
+        started = time.perf_counter()
+        logits = network.logits(images, tick=bar.update)
+        synchronize(options.device)
+        seconds = time.perf_counter() - started
+        logits, labels = logits.cpu(), images.labels
+        if options.tta:
+            added |= headline(network.logits(images, flip_tta=True, tick=bar.update).cpu(), labels, "tta")
+    if options.calibrate:
+        added |= calibrated(network, logits, labels)
+    confusion = metrics.confusion_matrix(logits, labels)
+    results = {
+        **headline(logits, labels, "test"),
+        "nll": metrics.nll(logits, labels),
+        "ece": metrics.ece(logits, labels),
+        **_kept(network),
+        **added,
+        "tested": network.tested,
+        "weights": network.name,
+        "epoch": checkpoint["epoch"],
+        "val_acc": checkpoint["val_acc"],
+        "model": checkpoint["model"],
+        "dataset": {
+            "name": images.name,
+            "fingerprint": images.fingerprint,
+            "classes": images.num_classes,
+            "test_images": len(images),
+        },
+        "compared_fingerprints": ["train", "test"] if checkpoint.get("test_fingerprint") else ["train"],
+        "precision": options.precision,
+        "batch_size": options.batch_size,
+        "images_per_second": len(images) / seconds,
+        "environment": describe_environment(options.device),
+        "class_names": list(images.class_names),
+        "per_class_accuracy": per_class(confusion, images.class_ids),
+        "confusion_matrix": confusion.tolist(),
+    }
+    with atomic_paths(network.result_path(PREDICTIONS), network.result_path(RESULTS)) as (predictions, numbers):
+        write_predictions(predictions, logits, images)
+        numbers.write_text(json_text(results), encoding="utf-8")
+    network.drop_outdated()
+    if network.name == "best":
+        _drop_outdated_beside(network)
+    return results
+
+
+def _drop_outdated_beside(network: TestedNetwork) -> None:
+    """Also of the run's last weights and their average, which training changes together with the best."""
+    kinds: tuple[Weights, ...] = ("last", "ema")
+    for weights in kinds:
+        path = network.path.with_name(CHECKPOINTS[weights])
+        if path.exists() and any(result_path(path, weights, name).exists() for name in (RESULTS, ROBUSTNESS)):
+            with contextlib.suppress(UserError):  # what cannot be read is not tested here
+                TestedNetwork(path, replace(network.options, weights=weights)).drop_outdated()
+
+
+def _kept(network: TestedNetwork) -> dict[str, float]:
+    """What other options gave in an earlier test; what may no longer hold is left out, which is said."""
+    names = [key for keys in ADDED.values() for key in keys]
+    former = network.former(RESULTS)
+    if not former and (lost := [key for key in names if key in network.results(RESULTS)]):
+        print(
+            f"{printable(network.result_path(RESULTS))}: {', '.join(lost)} are left out, as they are not known to be "
+            "of these weights, images and precision",
+            file=sys.stderr,
+        )
+    return {key: former[key] for key in names if key in former}
+
+
+def progress(network: TestedNetwork, images: int) -> "tqdm[NoReturn]":
+    """A bar with the time left, for what takes longer than PATIENCE."""
+    return tqdm(
+        total=images, desc=str(network.path.parent), unit=" images", unit_scale=True, delay=PATIENCE, leave=False,
+        disable=None,
+    )  # fmt: skip
+
+
+def weights_name(path: Path, weights: Weights) -> str:
+    """best, last or ema, or after the file: what the results of these weights are called.
+
+    A checkpoint that is tested by its path must not overwrite the results of the run's best epoch.
+    """
+    if weights == "ema":
+        return "ema" if path.name == CHECKPOINTS["ema"] else f"{path.stem}_ema"
+    return "best" if path.name == CHECKPOINTS["best"] else path.stem
+
+
+def per_class(confusion: Tensor, class_ids: tuple[str, ...]) -> dict[str, float | None]:
+    """Percent right by class id; None for a class without test images, since JSON has no NaN."""
+    accuracies = metrics.per_class_accuracy(confusion).tolist()
+    return {key: None if math.isnan(value) else value for key, value in zip(class_ids, accuracies, strict=True)}
+
+
+def calibrated(network: TestedNetwork, logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """The temperature that suits the validation images of the run, and what it makes of the test images' logits.
+
+    Raises:
+        UserError: the training images are missing, or no longer those that the validation images were held out of.
+    """
+    images = load_validation_images(network.checkpoint, network.options.data_dir, network.options.dataset)
+    with progress(network, len(images)) as bar:
+        temperature = fit_temperature(network.logits(images, tick=bar.update).cpu(), images.labels)
+    return {
+        "temperature": temperature,
+        "nll_calibrated": metrics.nll(logits / temperature, labels),
+        "ece_calibrated": metrics.ece(logits / temperature, labels),
+    }
+
+
+def headline(logits: Tensor, labels: Tensor, prefix: str) -> dict[str, float]:
+    """Loss (plain cross entropy, in nats), top-1 and top-5 in percent."""
+    return {
+        f"{prefix}_loss": metrics.nll(logits, labels),
+        f"{prefix}_acc": metrics.topk_accuracy(logits, labels, 1),
+        f"{prefix}_top5_acc": metrics.topk_accuracy(logits, labels, 5),
+    }
+
+
+def load_test_images(checkpoint: dict[str, Any], data_dir: Path, dataset: str = "") -> ImageSet:
+    """The test images of the data set and the classes that the checkpoint was trained on.
+
+    Args:
+        dataset: where the data set is now, if not where it was in training.
+
+    Raises:
+        UserError: the data set is not the one that the checkpoint was trained on, or its classes are in another order.
+    """
+    recipe = Recipe.from_dict(checkpoint["recipe"])
+    dataset = dataset or recipe.dataset
+    images = datasets.load(dataset, "test", data_dir, checkpoint["image_size"], skip_damaged=recipe.skip_damaged)
+    images = split.first_classes(images, recipe.classes)
+    if list(images.class_ids) != checkpoint["class_ids"]:
+        raise UserError(f"the classes of {dataset} in {data_dir} are not those that the network was trained on")
+    check_data(checkpoint, images, dataset)
+    return replace(images, name=checkpoint["dataset"], mean=tuple(checkpoint["mean"]), std=tuple(checkpoint["std"]))
+
+
+def load_validation_images(checkpoint: dict[str, Any], data_dir: Path, dataset: str = "") -> ImageSet:
+    """The images that the run held out of its training images.
+
+    Raises:
+        UserError: the training images are missing, or not those that the network was trained on.
+    """
+    recipe = Recipe.from_dict(checkpoint["recipe"])
+    _, images = load_images(replace(recipe, dataset=dataset or recipe.dataset), data_dir)
+    check_data(checkpoint, images, dataset or recipe.dataset)
+    return images
+
+
+def write_predictions(path: Path, logits: Tensor, images: ImageSet) -> None:
+    """Logits (float16), labels and class ids, so that no analysis has to run the network again."""
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        logits=logits.numpy().astype(np.float16),
+        labels=images.labels.numpy().astype(np.int16),
+        class_ids=np.array(images.class_ids),
+    )
+    path.write_bytes(content.getvalue())
+
+
+def result_line(name: str, results: dict[str, Any]) -> str:
+    """One row of the table of results."""
+    line = (
+        f"{printable(name):<24} top-1 {results['test_acc']:6.2f} %   top-5 {results['test_top5_acc']:6.2f} %   "
+        f"loss {results['test_loss']:.4f}   ECE {results['ece']:.4f}   {results['dataset']['test_images']:,} images, "
+        f"{results['images_per_second']:,.0f}/s"
+    )
+    if "temperature" in results:
+        line += f"   at temperature {results['temperature']:.3f}: ECE {results['ece_calibrated']:.4f}"
+    if "tta_acc" in results:
+        line += f"   with TTA: top-1 {results['tta_acc']:.2f} %, top-5 {results['tta_top5_acc']:.2f} %"
+    if results.get("compared_fingerprints") == ["train"]:
+        line += "   (its checkpoint names the training images only; that the test images are the same is not known)"
+    return line

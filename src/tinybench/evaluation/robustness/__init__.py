@@ -1,0 +1,1 @@
+"""Accuracy on corrupted, attacked and partly hidden test images."""

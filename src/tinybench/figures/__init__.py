@@ -1,0 +1,31 @@
+"""Figures, one function each. They return the figure; scripts and notebooks save or show it."""
+
+from tinybench.figures.accuracy import accuracy_bars, published_accuracy
+from tinybench.figures.classes import class_accuracy, confusion_matrix
+from tinybench.figures.costs import accuracy_against_costs
+from tinybench.figures.data import channel_statistics
+from tinybench.figures.predictions import agreement_between_models, critical_differences, reliability_diagram
+from tinybench.figures.robustness import attack_curves, corruption_curves
+from tinybench.figures.roofline import roofline
+from tinybench.figures.single_run import training_accuracy, training_loss
+from tinybench.figures.training import generalization_gap, learning_curves, learning_rates
+
+__all__ = [
+    "accuracy_against_costs",
+    "accuracy_bars",
+    "agreement_between_models",
+    "attack_curves",
+    "channel_statistics",
+    "class_accuracy",
+    "confusion_matrix",
+    "corruption_curves",
+    "critical_differences",
+    "generalization_gap",
+    "learning_curves",
+    "learning_rates",
+    "published_accuracy",
+    "reliability_diagram",
+    "roofline",
+    "training_accuracy",
+    "training_loss",
+]

@@ -1,0 +1,166 @@
+"""What all figures of a comparison share: their look, and one colour, line and marker for each model."""
+
+import contextlib
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from tinybench.results.colors import MODEL_COLORS, model_color
+from tinybench.results.groups import Group, averaged, group_runs
+from tinybench.results.runs import RunResults, data_title
+from tinybench.words import span
+
+Line = str | tuple[int, tuple[int, ...]]
+
+# In the order of MODEL_COLORS: what keeps the networks apart without colour.
+MARKERS = ("o", "s", "^", "D", "v", ">")
+LINES: tuple[Line, ...] = ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)), (0, (10, 3)))
+# For further recipes of the same network, and for networks that are added.
+OTHER_MARKERS = ("p", "X", "<", "P", "d", "*", "h", "8")
+OTHER_LINES: tuple[Line, ...] = ((0, (3, 3)), (0, (1, 3)), (0, (6, 3, 2, 3)), (0, (12, 3, 3, 3)))
+
+# One hue, so that darker is always more, also in print.
+SHADES = "Blues"
+MARKS_PER_LINE = 8
+LETTERS_PER_INCH = 12  # of small print
+
+
+@dataclass(frozen=True)
+class Style:
+    color: str
+    marker: str
+    line: Line
+
+    def of_line(self, points: int) -> dict[str, Any]:
+        """Arguments for a line of so many points: a few markers, spread evenly."""
+        every = max(1, points // MARKS_PER_LINE)
+        return {**self.of_points(), "linestyle": self.line, "markevery": (every // 2, every)}
+
+    def of_points(self) -> dict[str, Any]:
+        edge = {"markeredgecolor": "white", "markeredgewidth": 0.7}
+        return {"color": self.color, "marker": self.marker, "markersize": 7, **edge}
+
+
+def styles(runs: Sequence[RunResults]) -> dict[str, Style]:
+    """A style for each recipe, by its label; a network's second recipe has its colour but another marker and line."""
+    known = {name: position for position, name in enumerate(MODEL_COLORS)}
+    used: Counter[str] = Counter()
+    others = 0
+    result = {}
+    for group in group_runs(runs):
+        color = model_color(group.model)
+        if group.model in known and not used[group.model]:
+            position = known[group.model]
+            marker, line = MARKERS[position], LINES[position]
+        else:
+            marker, line = OTHER_MARKERS[others % len(OTHER_MARKERS)], OTHER_LINES[others % len(OTHER_LINES)]
+            others += 1
+        used[group.model] += 1
+        result[group.label] = Style(color, marker, line)
+    return result
+
+
+@contextlib.contextmanager
+def look(settings: dict[str, Any] | None = None) -> Iterator[None]:
+    """Seaborn's look, but with the user's own font."""
+    fonts = {name: matplotlib.rcParams[name] for name in ("font.family", "font.sans-serif")}
+    with sns.axes_style("whitegrid", {**fonts, **(settings or {})}), sns.plotting_context("notebook"):
+        yield
+
+
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """An empty figure of `width` by `height` inches and its axes, as an array (rows, columns)."""
+    with look({"axes.edgecolor": "0.3"}):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, **options)
+    sns.despine(figure)
+    return figure, axes
+
+
+def panels(count: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels of `width` by `height` inches each, `columns` a row; places left over stay empty."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure, axes = new_figure(max(width * columns, 5), height * rows, rows, columns, **options)
+    for unused in axes.flat[count:]:
+        unused.remove()
+    return figure, list(axes.flat[:count])
+
+
+def legend_of_models(figure: Figure, axes: Axes) -> None:
+    """One legend for all panels, beside them."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", frameon=False)
+
+
+def whole_numbers(axes: Axes) -> None:
+    """Ticks at whole numbers only, also where there is a single one."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+
+
+def log_scale(axis: XAxis | YAxis) -> None:
+    """A logarithmic axis with plain numbers; the usual ones are formulas, and text is drawn as it is here."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def title_of(label: str) -> str:
+    """The label of a recipe in two lines, for a panel as narrow as that."""
+    return label.replace(", ", "\n", 1)
+
+
+def note(figure: Figure, *sentences: str) -> None:
+    """Small print below the figure."""
+    if text := fitted(figure, *sentences):
+        figure.supxlabel(text, fontsize=9, color="0.3")
+
+
+def fitted(figure: Figure, *sentences: str) -> str:
+    """Sentences below each other, in lines that are no longer than the figure is wide."""
+    letters = int(LETTERS_PER_INCH * figure.get_size_inches()[0])
+    return "\n".join(textwrap.fill(sentence, letters) for sentence in sentences if sentence)
+
+
+def task_title(group: Group) -> str:
+    """What the runs learned, as a title."""
+    return data_title(group.runs[0].history)
+
+
+def weights_note(groups: Sequence[Group]) -> str:
+    """For small print: the recipes whose best epochs, which were tested, are of averaged weights, not of plain ones."""
+    found = [f"{group.recipe} ({which})" for group in groups if (which := averaged(group.runs)) != "plain"]
+    others = ["others plain"] if len(found) < len(groups) else []
+    return f"weights of the best epochs: {', '.join(found + others)}" if found else ""
+
+
+def heat_map(axes: Axes, values: np.ndarray, *, bar: str, annotate: str = "", **options: Any) -> None:
+    """Cells shaded by value with a bar named `bar`; `annotate` is the format of the numbers in them, if any."""
+    sns.heatmap(
+        values,
+        ax=axes,
+        cmap=SHADES,
+        annot=bool(annotate),
+        fmt=annotate or ".0f",
+        annot_kws={"fontsize": 9},
+        cbar_kws={"label": bar},
+        **options,
+    )
+    axes.grid(False)
+
+
+def seed_count(groups: Sequence[Group]) -> str:
+    """ "1 seed", "3 seeds", "1 to 3 seeds"."""
+    counts = [len(group.runs) for group in groups]
+    return f"{span(counts)} seed{'' if max(counts) == 1 else 's'}"

@@ -1,0 +1,1 @@
+"""From a checkpoint and images to logits; used by training, evaluation, export and prediction alike."""

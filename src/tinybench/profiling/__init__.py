@@ -1,0 +1,1 @@
+"""What a network and this machine can do: peaks, step times, layers, the doctor."""

@@ -1,0 +1,175 @@
+"""Leaderboards and what is known of their runs, as the plain JSON values that the page draws."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+from statistics import fmean
+from typing import Any
+
+from tinybench.report.notices import notices
+from tinybench.report.rows import Board
+from tinybench.results.classes import ClassResults, mistakes_of, run_classes
+from tinybench.results.colors import MODEL_COLORS, model_color
+from tinybench.results.comparison import TABLE
+from tinybench.results.groups import Task
+from tinybench.results.robustness import read_robustness, robustness_curves
+from tinybench.results.runs import RunResults, attempt
+
+# Lists of history.json that the page draws.
+CURVES = ("val_acc", "val_top5_acc", "val_loss", "ema_val_acc", "train_acc", "train_loss", "lr", "epoch_seconds")
+# Test results that are long, and shown otherwise.
+BY_CLASS = {"confusion_matrix", "per_class_accuracy", "class_names"}
+# What the page keeps of a matrix of 200 x 200 numbers.
+PAIRS = 40
+MISTAKES_PER_CLASS = 3
+
+
+def board_record(board: Board) -> dict[str, Any]:
+    """What the page shows of one board; damaged files are left out, and noticed."""
+    tested = [run for run in board.runs if "best" in run.tests]
+    classes = {run.name: found for run in tested if (found := attempt(run_classes, run))}
+    robustness = {run.name: content for run in board.runs if (content := attempt(read_robustness, run))}
+    # Runs that were tested on other classes than the first are left out of the comparison by class.
+    first = next(iter(classes.values()), None)
+    classes = {name: found for name, found in classes.items() if first and found.ids == first.ids}
+    # Rows of the same colour are told apart by their dashes; networks that are added never have the plain line.
+    styles: Counter[str] = Counter()
+    rows = []
+    for row in sorted(board.rows, key=lambda row: row.label):
+        color = model_color(row.model)
+        names = [run.name for run in row.runs]
+        rows.append(
+            {
+                "label": row.label,
+                "brief": row.label.removeprefix(f"{board.plan}/"),  # where there is little room
+                "model": row.model,
+                "color": color,
+                "style": styles[color] + (row.model not in MODEL_COLORS),
+                "cells": row.cells,
+                "val_acc": rounded(fmean(run.val_acc for run in row.runs)) if row.runs else None,
+                "runs": [run_record(run) for run in row.runs],
+                "classes": class_record([classes[name] for name in names if name in classes]),
+                "robustness": robustness_record([robustness[name] for name in names if name in robustness]),
+            }
+        )
+        styles[color] += 1
+    task = board.task or Task(TABLE, "", None, None, None, None)
+    return {
+        "plan": board.plan,
+        "dataset": task.dataset,
+        "fingerprint": task.fingerprint[:8],
+        "class_count": task.classes,
+        "train_images": task.train_images,
+        "val_images": task.val_images,
+        "test_images": tested[0].tests["best"].get("dataset", {}).get("test_images") if tested else None,
+        "image_size": task.image_size,
+        "epochs": sorted({run.planned_epochs for run in board.runs}),
+        "columns": list(dict.fromkeys(name for row in board.rows for name in row.cells)),
+        "class_list": [[key, name] for key, name in zip(first.ids, first.names, strict=True)] if first else [],
+        "rows": rows,
+        "notices": notices(board, robustness),
+    }
+
+
+def run_record(run: RunResults) -> dict[str, Any]:
+    """What the page shows of one run."""
+    history, test = run.history, run.tests.get("best", {})
+    return {
+        "name": run.name,
+        "seed": history["config"].get("seed"),
+        "epochs": run.epochs,
+        "planned": history["config"].get("epochs"),
+        "best_epoch": history["best_epoch"],
+        "val_acc": rounded(run.val_acc),
+        "seconds": rounded(history.get("total_training_time_seconds")),
+        "curves": {name: rounded(history[name]) for name in CURVES if isinstance(history.get(name), list)},
+        "config": history["config"],
+        "environment": history.get("environment", {}),
+        "dataset": history["dataset"],
+        "measured": {
+            name: rounded(history[name]) for name in ("parameters", "peak_memory_mb") if history.get(name) is not None
+        },
+        "test": {name: rounded(value) for name, value in test.items() if name not in BY_CLASS} or None,
+    }
+
+
+def class_record(seeds: Sequence[ClassResults]) -> dict[str, Any] | None:
+    """Results by class over all seeds; None where none was tested.
+
+    Returns:
+        accuracy: percent right of each class, None without images.
+        pairs: [true class, predicted class, images, images of the true class], the commonest mistakes first.
+        mistakes: for each class its commonest mistakes, [predicted class, percent of the class's images].
+    """
+    if not seeds:
+        return None
+    results = reduce(add, seeds)
+    images = results.confusion.sum(axis=1).tolist()
+    wrong = mistakes_of(results)
+    columns = ["true_label", "answer_label", "images", "share"]
+    mistakes: list[list[list[float]]] = [[] for _ in images]
+    for true, answer, _, share in wrong.groupby("true_label").head(MISTAKES_PER_CLASS)[columns].itertuples(index=False):
+        mistakes[true].append([answer, rounded(share)])
+    return {
+        "accuracy": rounded(results.accuracy.tolist()),
+        "pairs": [
+            [true, answer, count, images[true]]
+            for true, answer, count, _ in wrong.head(PAIRS)[columns].itertuples(index=False)
+        ],
+        "mistakes": mistakes,
+    }
+
+
+def robustness_record(seeds: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Curves and single numbers, each the mean over the seeds that have it; None where no seed was measured.
+
+    Args:
+        seeds: what their robustness.json hold.
+
+    Returns:
+        seeds: how many were measured.
+        clean: accuracy in percent on the images as they are.
+        curves: dicts of kind, family and name as in `robustness_curves`, x, and accuracy (percent at each x).
+        numbers: single numbers by name.
+    """
+    if not seeds:
+        return None
+    curves, numbers = defaultdict(list), defaultdict(list)
+    for content in seeds:
+        for key, curve in robustness_curves(content).items():
+            curves[key].append(curve)
+        for name, value in content.items():
+            if isinstance(value, int | float):
+                numbers[name].append(value)
+    means = {name: rounded(fmean(values)) for name, values in numbers.items()}
+    return {
+        "seeds": len(seeds),
+        "clean": means.pop("clean_acc"),
+        "curves": [
+            {"kind": kind, "family": family, "name": name, **_mean_curve(found)}
+            for (kind, family, name), found in curves.items()
+        ],
+        "numbers": means,
+    }
+
+
+def _mean_curve(seeds: Sequence[dict[float, float]]) -> dict[str, list[float]]:
+    """The mean at every x that all seeds have."""
+    xs = sorted(set.intersection(*(set(seed) for seed in seeds)))
+    return {"x": xs, "accuracy": [rounded(fmean(seed[x] for seed in seeds)) for x in xs]}
+
+
+def rounded(value: Any) -> Any:
+    """Floats to five significant digits, which no screen can tell apart, inside lists and dicts too.
+
+    NaN and infinity become None: JSON has none.
+    """
+    if isinstance(value, float):
+        return float(f"{value:.5g}") if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    if isinstance(value, dict):
+        return {name: rounded(item) for name, item in value.items()}
+    return value

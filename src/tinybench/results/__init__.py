@@ -1,0 +1,1 @@
+"""What runs left in results/, read back, and tables of it. Nothing here trains."""

@@ -1,0 +1,245 @@
+"""What runs left in results/, read back.
+
+Histories and test results of plain training scripts are read too: what they do not state is filled in, and said.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TextIO, TypeVar
+
+import pandas as pd
+
+from tinybench import formats
+from tinybench.errors import UserError, command, notice
+from tinybench.recipe import check_run_name
+from tinybench.results.colors import NETWORK_TITLES
+from tinybench.runtime.files import read_json
+from tinybench.validation import validated
+from tinybench.words import listed
+
+# The lists, with a value an epoch, that every history.json holds.
+CURVES = ("train_loss", "train_acc", "val_loss", "val_acc", "lr")
+# What else ours hold; histories of plain training scripts may not, which is then said in these words.
+ABOUT = {
+    "config": "no recipe",
+    "dataset": "no data set (it is compared with runs that state none either)",
+    "best_epoch": "no best epoch (that of the highest validation accuracy is taken)",
+}
+UNSTATED = "data set not stated"
+# Names that plain training scripts use for the same thing.
+OTHER_NAMES = {"peak_training_memory_mb": "peak_memory_mb"}
+# What the test results of each kind of weights have in their names.
+WEIGHTS = {"best": "", "last": "_last", "ema": "_ema"}
+PUBLISHED = "published.csv"
+PUBLISHED_COLUMNS = ("network", "top1", "top5", "epochs", "epoch_chosen_on", "pretraining", "set_up", "source")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResults:
+    """The files of one run, read back.
+
+    Attributes:
+        name: of its folder below results_dir.
+        plan, recipe: of a run of src/compare.py; a run of its own has no plan, and its name for a recipe.
+        history: history.json, as `read_history` gives it.
+        tests: test_results.json by the weights tested ("best", "last", "ema"); empty before testing.
+        measurements: measurements.json; empty unless src/compare.py finished the run.
+    """
+
+    name: str
+    folder: Path
+    plan: str
+    recipe: str
+    history: dict[str, Any]
+    tests: dict[str, dict[str, Any]]
+    measurements: dict[str, Any]
+
+    @property
+    def model(self) -> str:
+        """The network's name; of a run that does not state it, the last part of its own."""
+        return self.history["config"].get("model") or self.recipe.rpartition("/")[2]
+
+    @property
+    def network(self) -> str:
+        """What people call the network, with the options that make it another one; empty where it is not stated."""
+        config = self.history["config"]
+        options = "".join(f" {name} {value}" for name, value in config.get("model_options", {}).items())
+        name = config.get("model", "")
+        return f"{name}{options}" if options else NETWORK_TITLES.get(name, name)
+
+    @property
+    def epochs(self) -> int:
+        """How many are done."""
+        return len(self.history["train_loss"])
+
+    @property
+    def planned_epochs(self) -> int:
+        return self.history["config"].get("epochs", self.epochs)
+
+    @property
+    def averaged(self) -> bool:
+        """Whether the best epoch's weights are the moving average, which best_model.pth then holds."""
+        return best_is_averaged(self.history)
+
+    @property
+    def val_acc(self) -> float:
+        """Validation accuracy in percent at the best epoch, of the weights that are `averaged` or not."""
+        return self.history["ema_val_acc" if self.averaged else "val_acc"][self.history["best_epoch"] - 1]
+
+
+def load_runs(results_dir: Path, plan: str = "") -> list[RunResults]:
+    """Every run with at least one epoch below `results_dir`, or below that plan's folder, in the order of their names.
+
+    A damaged file counts as missing, and is noticed.
+    """
+    runs = []
+    for path in sorted((results_dir / plan).rglob("history.json")):
+        folder = path.parent
+        name = folder.relative_to(results_dir).as_posix()
+        if (history := attempt(read_history, results_dir, name)) is None:
+            continue
+        tests = {weights: attempt(_read_test, folder, weights, history) for weights in WEIGHTS}
+        parts = name.split("/")
+        in_plan = len(parts) == 3 and parts[2].startswith("seed")
+        runs.append(
+            RunResults(
+                name=name,
+                folder=folder,
+                plan=parts[0] if in_plan else "",
+                recipe=parts[1] if in_plan else name,
+                history=history,
+                tests={weights: test for weights, test in tests.items() if test},
+                measurements=attempt(_read_numbers, folder / "measurements.json", formats.Measurements, "flops") or {},
+            )
+        )
+    return runs
+
+
+def attempt(read: Callable[P, T], *source: P.args, **options: P.kwargs) -> T | None:
+    """What `read` makes of a file; None where the file is damaged, which is noticed."""
+    try:
+        return read(*source, **options)
+    except UserError as error:
+        notice(f"left out: {error}")
+        return None
+
+
+def _read_test(folder: Path, weights: str, history: dict[str, Any]) -> dict[str, Any]:
+    """The test results of these weights of a run; empty if they were not tested.
+
+    Raises:
+        UserError: the file is damaged, or the run has been trained on since.
+    """
+    path = folder / f"test_results{WEIGHTS[weights]}.json"
+    test = _read_numbers(path, formats.TestResults, "test_acc")
+    now = history["best_epoch"] if weights == "best" else len(history["train_loss"])
+    if test.get("epoch", now) != now:
+        raise UserError(
+            f"{path} is of epoch {test['epoch']}, the {weights} weights are of {now} by now; test them again"
+        )
+    return test
+
+
+def _read_numbers(path: Path, kind: Any, needed: str) -> dict[str, Any]:
+    """The object of that kind in a file, which must hold the number `needed`; empty without the file."""
+    if not path.exists():
+        return {}
+    content = read_json(path, kind)
+    if needed not in content:
+        raise UserError(f"{path} is damaged: it holds no {needed}")
+    return content
+
+
+def read_history(results_dir: Path, run: str) -> dict[str, Any]:
+    """history.json of a run. What a plain training script does not state is filled in, and noticed.
+
+    Raises:
+        UsageError: the run's name leads out of `results_dir`.
+        UserError: there is none, it holds no epoch yet, or it is damaged.
+    """
+    check_run_name(run, "run")
+    path = results_dir / run / "history.json"
+    if not path.exists():
+        raise UserError(f"{path} does not exist; train that run first: {command('src/train.py', '--model', run)}")
+    content = read_json(path)
+    if not isinstance(content, dict) or not content.get("train_loss"):
+        raise UserError(f"{path} holds no epoch")
+    if missing := [name for name in CURVES if name not in content]:
+        raise UserError(f"{path} is damaged: it lacks {', '.join(missing)}; train that run again")
+    history: dict[str, Any] = {OTHER_NAMES.get(str(name), str(name)): value for name, value in content.items()}
+    validated(formats.History, history, f"{path} is damaged")
+    epochs = len(history["train_loss"])
+    lists = [*CURVES, *(name for name in ("ema_val_loss", "ema_val_acc") if name in history)]
+    best_epoch = history.setdefault("best_epoch", _best_epoch(history["val_acc"]))
+    if any(len(history[name]) != epochs for name in lists) or not 1 <= best_epoch <= epochs:
+        raise UserError(f"{path} is damaged: its lists or best_epoch do not fit each other; train that run again")
+    for name in ("config", "dataset"):
+        history.setdefault(name, {})
+    if unstated := [words for name, words in ABOUT.items() if name not in content]:
+        notice(f"{path} states {listed(unstated)}")
+    return history
+
+
+def _best_epoch(accuracies: list[float]) -> int:
+    """The first epoch with the highest accuracy, counted from 1."""
+    known = [-math.inf if math.isnan(accuracy) else accuracy for accuracy in accuracies]
+    return known.index(max(known, default=-math.inf)) + 1 if known else 1
+
+
+def best_is_averaged(history: dict[str, Any]) -> bool:
+    """Whether the best epoch's weights are the moving average; of equal accuracies the plain weights are taken."""
+    best = history["best_epoch"] - 1
+    if "best_weights" in history:
+        return history["best_weights"] == "ema"
+    return "ema_val_acc" in history and history["ema_val_acc"][best] > history["val_acc"][best]
+
+
+def data_title(history: dict[str, Any]) -> str:
+    """What a run learned, such as "tiny-imagenet, 200 classes"."""
+    data = history["dataset"]
+    name = data.get("name", UNSTATED)
+    return f"{name}, {data['classes']} classes" if "classes" in data else name
+
+
+def epochs_table(history: dict[str, Any]) -> pd.DataFrame:
+    """A row an epoch, counted from 1; a column for each list of the history."""
+    count = len(history["train_loss"])
+    columns = {name: values for name, values in history.items() if isinstance(values, list) and len(values) == count}
+    return pd.DataFrame(columns, index=pd.RangeIndex(1, count + 1, name="epoch"))
+
+
+def read_table(path: Path | TextIO) -> pd.DataFrame:
+    """A CSV with a header, each cell as the text that stands there; empty without the file.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False).fillna("")
+    except (FileNotFoundError, pd.errors.EmptyDataError):
+        return pd.DataFrame()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+
+
+def read_published(results_dir: Path) -> pd.DataFrame:
+    """published.csv: accuracies on Tiny ImageNet (percent) that others reported, with set-up and source.
+
+    Without that file the table is empty.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = results_dir / PUBLISHED
+    table = read_table(path) if path.exists() else pd.DataFrame(columns=list(PUBLISHED_COLUMNS))
+    if missing := [name for name in PUBLISHED_COLUMNS if name not in table]:
+        raise UserError(f"{path} is damaged: it lacks {', '.join(missing)}")
+    try:
+        return table.assign(**{name: pd.to_numeric(table[name]) for name in ("top1", "top5", "epochs")})
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}") from error

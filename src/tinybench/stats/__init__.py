@@ -1,0 +1,1 @@
+"""Intervals, significance tests, similarity of classes."""

@@ -1,0 +1,133 @@
+"""Carry out one run of a plan: train it or go on, test it, measure it."""
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from tinybench.cli import console
+from tinybench.errors import UserError, out_of_memory
+from tinybench.evaluation.evaluate import TestOptions, Weights, test_run
+from tinybench.profiling.inference import count_flops, measure_inference
+from tinybench.recipe import Device, Recipe, RunOptions
+from tinybench.runtime.device import memory_format, pick_device
+from tinybench.runtime.files import write_json, write_text
+from tinybench.sweep.plan import Run
+from tinybench.sweep.status import ERROR, LOCK, MEASUREMENTS, epochs_done, status_of
+from tinybench.training.checkpoint import load_network, read_checkpoint
+from tinybench.training.setup import PROBED_SECONDS
+from tinybench.training.trainer import Stopped, train
+
+LOG = "log.txt"
+HELD = "left to another process, which is carrying it out"  # the outcome of a run that neither went well nor failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the runs of a plan read and write, and what they compute on."""
+
+    data_dir: Path = Path("data")
+    results_dir: Path = Path("results")
+    device: Device = "auto"
+
+
+def execute(run: Run, place: Place) -> None:
+    """Do what is left of a run. Its folder then holds history, test results of every kind of weights, measurements.
+
+    Raises:
+        UserError: as training and testing do.
+    """
+    options = RunOptions(run_name=run.name, data_dir=place.data_dir, results_dir=place.results_dir, device=place.device)
+    if epochs_done(run, place.results_dir) < run.recipe.epochs:
+        last = options.folder / "last.pth"
+        train(run.recipe, options, resume=last if last.exists() else None)
+    device = pick_device(place.device)
+    checkpoint = read_checkpoint(options.folder / "best_model.pth")
+    recipe = run.recipe.with_numerics_of(Recipe.from_dict(checkpoint["recipe"]))
+    kinds: tuple[Weights, ...] = ("best", "last", "ema") if recipe.ema_decay else ("best", "last")
+    for weights in kinds:
+        test_run(
+            options.folder,
+            TestOptions(device=device, data_dir=place.data_dir, weights=weights, precision=recipe.precision),
+        )
+    model = load_network(checkpoint).to(device)
+    measurements = {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "flops": count_flops(model, recipe.image_size),
+        "inference": measure_inference(
+            model.to(memory_format=memory_format(recipe.channels_last)),
+            image_size=recipe.image_size,
+            batch_size=recipe.batch_size,
+            precision=recipe.precision,
+            channels_last=recipe.channels_last,
+        ),
+    }
+    write_json(options.folder / MEASUREMENTS, measurements)
+
+
+def execute_logged(run: Run, place: Place) -> str | None:
+    """Carry out a run, printing into its log.txt; the reason is returned, and kept in error.txt, if it fails.
+
+    A run that another process holds is left alone: the reason is HELD. One that it has finished meanwhile is done.
+
+    Raises:
+        Stopped: a signal ended it; it can be resumed.
+    """
+    folder = place.results_dir / run.name
+    try:
+        with _held(folder):
+            state = status_of(run, place.results_dir, held=True).state
+            if state == "running":
+                return HELD
+            if state != "finished":
+                (folder / ERROR).unlink(missing_ok=True)
+                _execute_into_log(run, place, folder / LOG)
+    except filelock.Timeout:
+        return HELD
+    except Stopped:
+        raise
+    except Exception as error:  # whatever went wrong here, the other runs go on
+        reason = _reason(error)
+        with contextlib.suppress(OSError, UserError):  # a full disk has no room for the reason either
+            write_text(folder / ERROR, reason + "\n")
+        return reason
+    return None
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a run for this process alone, from its training to its measurements.
+
+    Raises:
+        filelock.Timeout: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / LOCK, timeout=PROBED_SECONDS):
+        yield
+
+
+def _execute_into_log(run: Run, place: Place, path: Path) -> None:
+    with (
+        path.open("a", encoding="utf-8", buffering=1) as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        try:
+            execute(run, place)
+        except Stopped as error:
+            print(error)
+            raise
+        except Exception:
+            with contextlib.suppress(OSError):  # what went wrong may be that the disk is full
+                traceback.print_exc()
+            raise
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) or out_of_memory(error):
+        return console.describe(error)
+    reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    return reason.splitlines()[0]

@@ -1,0 +1,78 @@
+"""A plan on the screen: what it will take, one bar over all of it, a line a run."""
+
+from collections.abc import Mapping, Sequence
+
+from tqdm import tqdm
+
+from tinybench.errors import printable
+from tinybench.runtime.files import read_json
+from tinybench.sweep.estimate import epoch_seconds
+from tinybench.sweep.launchers import Executor
+from tinybench.sweep.plan import Run
+from tinybench.sweep.run_one import HELD, Place
+from tinybench.sweep.status import Status, epochs_done
+
+
+def show_plan(name: str, runs: Sequence[Run], statuses: Mapping[str, Status], place: Place) -> None:
+    """Print a line a recipe: its runs that are left, their epochs, and about how long they will take; then the sum.
+
+    Raises:
+        UserError: the data are not there, or a recipe does not fit them.
+    """
+    print(f"plan {printable(name)}: {len(runs)} of {len(statuses)} runs are left")
+    total = 0.0
+    for recipe_name in dict.fromkeys(run.recipe_name for run in runs):
+        mine = [run for run in runs if run.recipe_name == recipe_name]
+        epochs = sum(run.recipe.epochs - statuses[run.name].epochs for run in mine)
+        seconds = epochs * epoch_seconds(mine[0], place)
+        total += seconds
+        print(
+            f"  {recipe_name:<16}{len(mine):3d} runs{epochs:6d} epochs   about {_duration(seconds)}",
+            flush=True,
+        )
+    if runs:
+        print(f"  one after the other on this machine: about {_duration(total)}", flush=True)
+
+
+def carry_out(runs: Sequence[Run], statuses: Mapping[str, Status], place: Place, execute: Executor) -> list[Run]:
+    """Carry the runs out under one bar that counts epochs, and return those that failed.
+
+    Raises:
+        Stopped: a signal came; the same plan goes on later.
+    """
+    done = {run.name: statuses[run.name].epochs for run in runs}
+    failed = []
+    total = sum(run.recipe.epochs for run in runs)
+    with tqdm(total=total, initial=sum(done.values()), unit=" epochs", disable=None) as bar:
+
+        def watch(run: Run) -> None:
+            epochs = epochs_done(run, place.results_dir)
+            bar.set_description(run.name, refresh=False)
+            bar.update(epochs - done[run.name])
+            bar.refresh()
+            done[run.name] = epochs
+
+        for run, reason in execute(runs, place, watch):
+            watch(run)
+            if reason is None:
+                results = read_json(place.results_dir / run.name / "test_results.json")
+                line = f"top-1 {results['test_acc']:.2f} %, top-5 {results['test_top5_acc']:.2f} %"
+            elif reason == HELD:
+                line = reason
+            else:
+                failed.append(run)
+                line = f"failed: {reason}"
+            bar.write(f"{printable(run.name):<40}{line}")
+    return failed
+
+
+def status_line(run: Run, status: Status) -> str:
+    return (
+        f"{printable(run.name):<40}{status.state:<12}{status.epochs:4d}/{run.recipe.epochs} epochs  "
+        f"{printable(status.note)}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 1 else f"{seconds:.0f} s"

@@ -1,0 +1,100 @@
+"""How far a run is, told from its files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+
+from tinybench import formats
+from tinybench.errors import UsageError, UserError
+from tinybench.recipe import Recipe
+from tinybench.runtime.files import read_json
+from tinybench.sweep.plan import Run
+from tinybench.training.checkpoint import difference
+
+State = Literal["waiting", "running", "interrupted", "failed", "trained", "finished"]
+
+ERROR = "error.txt"  # why the last attempt failed
+LOCK = ".compare.lock"  # held by the process that carries the run out; .lock by any that trains in its folder
+MEASUREMENTS = "measurements.json"  # written last: with it, a run is finished
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands.
+
+    Attributes:
+        epochs: how many are done.
+        note: why it failed, or the best validation accuracy so far and of which weights, or that a file is damaged.
+    """
+
+    state: State
+    epochs: int
+    note: str = ""
+
+
+def status_of(run: Run, results_dir: Path, *, held: bool = False) -> Status:
+    """Where a run stands.
+
+    Args:
+        held: whether it is this process that carries the run out; it is then called running only if another trains it.
+
+    Raises:
+        UsageError: its folder holds a run of another recipe.
+    """
+    folder = results_dir / run.name
+    history = _history(folder)
+    check_same_recipe(run, folder, history)
+    epochs = len(history.get("train_loss", ()))
+    damaged = (folder / "history.json").exists() and not epochs
+    note = f"{folder / 'history.json'} is damaged" if damaged else _note(history)
+    if any(_is_locked(folder / name) for name in ((".lock",) if held else (LOCK, ".lock"))):
+        return Status("running", epochs, note)
+    if (folder / ERROR).exists():
+        return Status("failed", epochs, (folder / ERROR).read_text(encoding="utf-8").strip())
+    if epochs < run.recipe.epochs:
+        return Status("interrupted" if (folder / "last.pth").exists() else "waiting", epochs, note)
+    return Status("finished" if (folder / MEASUREMENTS).exists() else "trained", epochs, note)
+
+
+def epochs_done(run: Run, results_dir: Path) -> int:
+    return len(_history(results_dir / run.name).get("train_loss", ()))
+
+
+def check_same_recipe(run: Run, folder: Path, history: dict[str, Any]) -> None:
+    """Refuse to take a run of another recipe for this one.
+
+    Raises:
+        UsageError: naming the first field that differs.
+    """
+    if "config" in history and (differs := difference(Recipe.from_dict(history["config"]), run.recipe)):
+        raise UsageError(f"{folder} holds a run with {differs}; give the plan another --name, or delete that folder")
+
+
+def _history(folder: Path) -> dict[str, Any]:
+    try:
+        return read_json(folder / "history.json", formats.History)
+    except UserError:
+        return {}  # no epoch is done yet
+
+
+def _note(history: dict[str, Any]) -> str:
+    """The best epoch's validation accuracy; while images grow, it need not be the highest of all epochs."""
+    best, plain = history.get("best_epoch", 0) - 1, history.get("val_acc", [])
+    if not 0 <= best < len(plain):
+        return ""
+    accuracy = max(plain[best], *history.get("ema_val_acc", plain)[best : best + 1])
+    return f"validation {accuracy:.2f} %{', averaged weights' if accuracy > plain[best] else ''}"
+
+
+def _is_locked(path: Path) -> bool:
+    if not path.exists():
+        return False
+    lock = filelock.FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        return True
+    lock.release()
+    return False
