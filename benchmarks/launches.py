@@ -32,7 +32,6 @@ from tinybench.models import MODELS, list_models
 from tinybench.recipe import Recipe, get_recipe
 from tinybench.runtime.files import write_json
 from tinybench.training.setup import build_state
-from tinybench.training.trainer import add_gradients
 
 BATCH, NUM_CLASSES = 32, 200
 ALLOCATIONS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view", "lift_fresh"}
@@ -127,7 +126,7 @@ def of_step(name: str, optimizer: str) -> dict[str, int]:
     batch = Batch(torch.randn(2, 3, 64, 64), labels, labels.flip(0), 0.5)
 
     def forward_backward() -> None:
-        add_gradients(recipe, state, batch, 1.0)
+        forward_backward(recipe, state, batch, 1.0)
 
     forward_backward()
     state.optimizer.step()  # makes its state

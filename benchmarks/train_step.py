@@ -85,7 +85,7 @@ def loop_rate(recipe: Recipe, images: ImageSet, device: torch.device) -> float:
     with tempfile.TemporaryDirectory() as folder, StopSignals() as stop, contextlib.redirect_stdout(io.StringIO()):
         options = RunOptions(run_name="benchmark", results_dir=Path(folder))
         state = build_state(recipe, images, images, device)
-        state.replica = distributed.replicate(state.model)
+        state.ddp_model = distributed.replicate(state.model)
         val_images = images.select(slice(distributed.world_size())).to(device)
         run_epochs(recipe, options, state, images.to(device), val_images, stop)
     return state.history.epochs["images_per_second"][1]

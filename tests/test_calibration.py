@@ -13,8 +13,8 @@ from tinybench.data import datasets, split
 from tinybench.data.augment.policy import normalize
 from tinybench.errors import UserError
 from tinybench.evaluation.calibration import COLDEST, HOTTEST, fit_temperature
-from tinybench.evaluation.evaluate import TestOptions, load_validation_images
-from tinybench.evaluation.evaluate import test_checkpoint as check
+from tinybench.evaluation.evaluate import EvalOptions, load_validation_images
+from tinybench.evaluation.evaluate import evaluate_checkpoint as check
 from tinybench.inference import metrics
 from tinybench.inference.predict import predict_logits
 from tinybench.training.checkpoint import load_network, read_checkpoint, write_checkpoint
@@ -80,8 +80,8 @@ def test_calibration_looks_at_the_validation_images_of_the_run(demo_data, tmp_pa
         model.head.weight *= 20  # surer than it should be
     write_checkpoint(path, checkpoint | {"state_dict": model.state_dict()})
     logits = predict_logits(model, images, image_size=32, batch_size=256, device=CPU)
-    plain = check(path, TestOptions(device=CPU, data_dir=demo_data))
-    results = check(path, TestOptions(device=CPU, data_dir=demo_data, calibrate=True))
+    plain = check(path, EvalOptions(device=CPU, data_dir=demo_data))
+    results = check(path, EvalOptions(device=CPU, data_dir=demo_data, calibrate=True))
     assert results["temperature"] == pytest.approx(scipys_temperature(logits, images.labels), rel=1e-4)
     saved = np.load(tmp_path / "predictions.npz")
     test_logits, labels = torch.from_numpy(saved["logits"].astype(np.float32)), torch.from_numpy(saved["labels"]).long()
@@ -97,7 +97,7 @@ def test_other_training_images_are_refused(demo_data, tmp_path):
     path = save(tmp_path / "best_model.pth", demo_data)
     write_checkpoint(path, read_checkpoint(path) | {"fingerprint": "another"})
     with pytest.raises(UserError, match="training images of demo are not those"):
-        check(path, TestOptions(device=CPU, data_dir=demo_data, calibrate=True))
+        check(path, EvalOptions(device=CPU, data_dir=demo_data, calibrate=True))
     with pytest.raises(UserError, match="training images of demo are not those"):
         load_validation_images(read_checkpoint(path), demo_data)
 

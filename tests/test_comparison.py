@@ -23,7 +23,7 @@ from tinybench.results.runs import load_runs
 from tinybench.runtime.files import read_json, write_json
 from tinybench.sweep import launchers, runner, status
 from tinybench.sweep.plan import Plan, read_plan
-from tinybench.sweep.run_one import HELD, LOG, Place, execute, execute_logged
+from tinybench.sweep.run_one import HELD, LOG, RunPaths, run_one, run_one_logged
 
 SMALL = {
     "dataset": "demo", "classes": 3, "images_per_class": 20, "image_size": 32, "epochs": 2, "warmup_epochs": 0,
@@ -38,8 +38,8 @@ def short_measurements(monkeypatch):
 
 
 @pytest.fixture
-def place(tmp_path, demo_data):
-    return Place(data_dir=demo_data, results_dir=tmp_path / "results", device="cpu")
+def paths(tmp_path, demo_data):
+    return RunPaths(data_dir=demo_data, results_dir=tmp_path / "results", device="cpu")
 
 
 def small_plan(**changes):
@@ -128,109 +128,109 @@ def test_a_plan_from_a_file(tmp_path):
 # ---- runs
 
 
-def test_a_run_leaves_everything_and_is_never_repeated(place):
+def test_a_run_leaves_everything_and_is_never_repeated(paths):
     (run,) = small_plan(overrides=SMALL | {"ema_decay": 0.9}).runs()
-    assert status.status_of(run, place.results_dir).state == "waiting"
-    assert execute_logged(run, place) is None
-    folder = place.results_dir / run.name
+    assert status.status_of(run, paths.results_dir).state == "waiting"
+    assert run_one_logged(run, paths) is None
+    folder = paths.results_dir / run.name
     assert {path.name for path in folder.iterdir()} >= {
         "history.json", "best_model.pth", "test_results.json", "test_results_last.json", "test_results_ema.json",
         "predictions.npz", "measurements.json", "log.txt",
     }  # fmt: skip
-    found = status.status_of(run, place.results_dir)
+    found = status.status_of(run, paths.results_dir)
     assert (found.state, found.epochs) == ("finished", 2)
     with pytest.raises(UsageError, match=r"holds a run with lr 0\.02, not 0\.5; give the plan another --name"):
-        status.status_of(small_plan(overrides=SMALL | {"ema_decay": 0.9, "lr": 0.5}).runs()[0], place.results_dir)
+        status.status_of(small_plan(overrides=SMALL | {"ema_decay": 0.9, "lr": 0.5}).runs()[0], paths.results_dir)
 
 
-def test_a_run_that_was_tested_only_in_part_is_not_trained_again(place):
+def test_a_run_that_was_tested_only_in_part_is_not_trained_again(paths):
     (run,) = small_plan().runs()
-    execute(run, place)
-    folder = place.results_dir / run.name
+    run_one(run, paths)
+    folder = paths.results_dir / run.name
     before = (folder / "history.json").read_bytes(), (folder / "best_model.pth").read_bytes()
     (folder / "measurements.json").unlink()
-    assert status.status_of(run, place.results_dir).state == "trained"
-    execute(run, place)
+    assert status.status_of(run, paths.results_dir).state == "trained"
+    run_one(run, paths)
     assert before == ((folder / "history.json").read_bytes(), (folder / "best_model.pth").read_bytes())
-    assert status.status_of(run, place.results_dir).state == "finished"
+    assert status.status_of(run, paths.results_dir).state == "finished"
 
 
-def test_a_failing_run_is_reported_and_the_others_go_on(place, capsys):
+def test_a_failing_run_is_reported_and_the_others_go_on(paths, capsys):
     # A ViT cannot cut 32 pixels into patches of 7; the recipe itself cannot know that.
     runs = small_plan(models=("vit", "alexnet"), overrides_for={"vit": {"model_options": {"patch_size": 7}}}).runs()
-    statuses = {run.name: status.status_of(run, place.results_dir) for run in runs}
+    statuses = {run.name: status.status_of(run, paths.results_dir) for run in runs}
 
-    def execute_all(runs, place, watch):
-        return ((run, execute_logged(run, place)) for run in runs)
+    def execute_all(runs, paths, watch):
+        return ((run, run_one_logged(run, paths)) for run in runs)
 
-    failed = runner.carry_out(runs, statuses, place, execute_all)
+    failed = runner.carry_out(runs, statuses, paths, execute_all)
     assert [run.recipe_name for run in failed] == ["vit"]
     assert "patch" in capsys.readouterr().out
-    found = status.status_of(runs[0], place.results_dir)
+    found = status.status_of(runs[0], paths.results_dir)
     assert found.state == "failed"
     assert "patch" in found.note
-    assert status.status_of(runs[1], place.results_dir).state == "finished"
+    assert status.status_of(runs[1], paths.results_dir).state == "finished"
 
 
 @pytest.mark.parametrize("lock", [".lock", status.LOCK])
-def test_a_run_that_another_process_holds_is_left_alone(place, lock, capsys):
+def test_a_run_that_another_process_holds_is_left_alone(paths, lock, capsys):
     (run,) = small_plan().runs()
-    folder = place.results_dir / run.name
+    folder = paths.results_dir / run.name
     folder.mkdir(parents=True)
     with filelock.FileLock(folder / lock):
-        found = status.status_of(run, place.results_dir)
+        found = status.status_of(run, paths.results_dir)
         assert found.state == "running"
-        outcomes = [(run, execute_logged(run, place))]
+        outcomes = [(run, run_one_logged(run, paths))]
         assert outcomes == [(run, HELD)]
-        assert runner.carry_out([run], {run.name: found}, place, lambda *_: iter(outcomes)) == []
+        assert runner.carry_out([run], {run.name: found}, paths, lambda *_: iter(outcomes)) == []
     assert "left to another process" in capsys.readouterr().out
     assert not (folder / status.ERROR).exists()
-    assert status.status_of(run, place.results_dir).state == "waiting"
+    assert status.status_of(run, paths.results_dir).state == "waiting"
 
 
-def test_a_run_that_another_process_finished_meanwhile_is_not_repeated(place):
+def test_a_run_that_another_process_finished_meanwhile_is_not_repeated(paths):
     (run,) = small_plan().runs()
-    execute(run, place)
-    folder = place.results_dir / run.name
+    run_one(run, paths)
+    folder = paths.results_dir / run.name
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert execute_logged(run, place) is None
+    assert run_one_logged(run, paths) is None
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != status.LOCK} == before
 
 
-def test_a_full_disk_is_called_so(place):
+def test_a_full_disk_is_called_so(paths):
     (run,) = small_plan().runs()
-    folder = place.results_dir / run.name
+    folder = paths.results_dir / run.name
     folder.mkdir(parents=True)
     (folder / LOG).symlink_to("/dev/full")
-    ((_, reason),) = launchers.run_here([run], place, lambda run: None)
+    ((_, reason),) = launchers.run_here([run], paths, lambda run: None)
     assert reason == "No space left on device; free some space and run the command again"
 
 
-def test_the_status_tells_averaged_weights_from_plain_ones(place):
+def test_the_status_tells_averaged_weights_from_plain_ones(paths):
     (run,) = small_plan(overrides=SMALL | {"ema_decay": 0.9}).runs()
-    make_run(place.results_dir, run.name, 40.0, 0)
-    path = place.results_dir / run.name / "history.json"
+    make_run(paths.results_dir, run.name, 40.0, 0)
+    path = paths.results_dir / run.name / "history.json"
     write_json(path, read_json(path) | {"config": run.recipe.as_dict(), "ema_val_acc": [9.0, 14.0]})
-    assert status.status_of(run, place.results_dir).note == "validation 14.00 %, averaged weights"
+    assert status.status_of(run, paths.results_dir).note == "validation 14.00 %, averaged weights"
     write_json(path, read_json(path) | {"ema_val_acc": [9.0, 12.0]})
-    assert status.status_of(run, place.results_dir).note == "validation 12.00 %"
+    assert status.status_of(run, paths.results_dir).note == "validation 12.00 %"
     write_json(path, read_json(path) | {"val_acc": [60.0, 20.0], "best_epoch": 2})  # the first on smaller images
-    assert status.status_of(run, place.results_dir).note == "validation 20.00 %"
+    assert status.status_of(run, paths.results_dir).note == "validation 20.00 %"
     path.write_text("{")
-    assert status.status_of(run, place.results_dir).note.endswith("history.json is damaged")
+    assert status.status_of(run, paths.results_dir).note.endswith("history.json is damaged")
 
 
-def command(*arguments, place):
+def command(*arguments, paths):
     words = [f"--{name}={value}" for name, value in SMALL.items()]
-    folders = ["--data_dir", place.data_dir, "--results_dir", place.results_dir, "--device", "cpu"]
+    folders = ["--data_dir", paths.data_dir, "--results_dir", paths.results_dir, "--device", "cpu"]
     return [sys.executable, str(ROOT / "src" / "compare.py"), *map(str, (*arguments, *words, *folders))]
 
 
-def test_the_command_is_stopped_and_goes_on_to_the_same_weights(place, tmp_path):
-    arguments = command("--name", "small", "--models", "alexnet", "--seeds", "1", place=place)
+def test_the_command_is_stopped_and_goes_on_to_the_same_weights(paths, tmp_path):
+    arguments = command("--name", "small", "--models", "alexnet", "--seeds", "1", paths=paths)
     run = functools.partial(subprocess.run, capture_output=True, text=True)
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    history = place.results_dir / "small" / "alexnet" / "seed0" / "history.json"
+    history = paths.results_dir / "small" / "alexnet" / "seed0" / "history.json"
     wait_for(history.exists)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
@@ -246,11 +246,11 @@ def test_the_command_is_stopped_and_goes_on_to_the_same_weights(place, tmp_path)
     again = run(arguments)
     assert "0 of 1 runs are left" in again.stdout
 
-    reference = Place(data_dir=place.data_dir, results_dir=tmp_path / "reference", device="cpu")
-    execute(small_plan().runs()[0], reference)
+    reference = RunPaths(data_dir=paths.data_dir, results_dir=tmp_path / "reference", device="cpu")
+    run_one(small_plan().runs()[0], reference)
     weights = [
         torch.load(folder / "small" / "alexnet" / "seed0" / "best_model.pth", weights_only=True)["state_dict"]
-        for folder in (place.results_dir, reference.results_dir)
+        for folder in (paths.results_dir, reference.results_dir)
     ]
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[1])
 
@@ -271,19 +271,19 @@ def wait_for(condition, seconds=120):
         (("--seeds", "many"), "seeds"),
     ],
 )
-def test_wrong_commands_are_one_line(arguments, named, place):
-    done = subprocess.run(command(*arguments, place=place), capture_output=True, text=True)
+def test_wrong_commands_are_one_line(arguments, named, paths):
+    done = subprocess.run(command(*arguments, paths=paths), capture_output=True, text=True)
     assert done.returncode == 2
     assert named in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_dry_run_shows_the_plan_and_does_nothing(place):
-    arguments = command("--dry_run", "--models", "alexnet", "resnet", "--seeds", "2", place=place)
+def test_a_dry_run_shows_the_plan_and_does_nothing(paths):
+    arguments = command("--dry_run", "--models", "alexnet", "resnet", "--seeds", "2", paths=paths)
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     assert "4 of 4 runs are left" in done.stdout
     assert "one after the other on this machine: about" in done.stdout
-    assert not place.results_dir.exists()
+    assert not paths.results_dir.exists()
 
 
 # ---- Ray
@@ -300,7 +300,7 @@ def patiently(start):
     return start()
 
 
-def test_a_ray_cluster_loses_a_worker_and_ends_with_every_result(place, monkeypatch):
+def test_a_ray_cluster_loses_a_worker_and_ends_with_every_result(paths, monkeypatch):
     monkeypatch.setenv("RAY_worker_niceness", "0")  # Ray's workers stand back, and would starve on a busy machine
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
@@ -313,17 +313,17 @@ def test_a_ray_cluster_loses_a_worker_and_ends_with_every_result(place, monkeypa
     try:
 
         def lose_a_node():
-            wait_for(lambda: any(place.results_dir.rglob("history.json")))
+            wait_for(lambda: any(paths.results_dir.rglob("history.json")))
             cluster.remove_node(nodes[0], allow_graceful=False)
 
         threading.Thread(target=lose_a_node, daemon=True).start()
-        ended = launchers.run_on_ray(runs, place, lambda run: None, address=cluster.address)
+        ended = launchers.run_on_ray(runs, paths, lambda run: None, address=cluster.address)
         outcomes = {run.name: reason for run, reason in ended}
     finally:
         ray.shutdown()
         cluster.shutdown()
     assert outcomes == {run.name: None for run in runs}
-    assert all(status.status_of(run, place.results_dir).state == "finished" for run in runs)
+    assert all(status.status_of(run, paths.results_dir).state == "finished" for run in runs)
 
 
 # ---- costs

@@ -176,14 +176,14 @@ def test_every_image_is_validated_once(monkeypatch, processes):
     slices = []
     for rank in range(processes):
         monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
-        slices += list(range(45))[distributed.own_slice(45)]
+        slices += list(range(45))[distributed.rank_slice(45)]
     assert slices == list(range(45))
 
 
 def test_dropout_differs_between_processes_and_stays_in_the_first(monkeypatch):
-    assert distributed.own_keys() == ()
+    assert distributed.rank_keys() == ()
     monkeypatch.setattr(distributed, "rank", lambda: 1)
-    assert distributed.own_keys() == (1,)
+    assert distributed.rank_keys() == (1,)
 
 
 def test_a_device_that_cannot_be_shared_is_refused(monkeypatch):
@@ -220,10 +220,10 @@ def test_processes_agree_about_once_a_second(monkeypatch, seconds, most_exchange
     monkeypatch.setattr(distributed, "world_size", lambda: 2)
     monkeypatch.setattr(distributed, "_largest", largest)
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    agree = distributed.Agreement()
+    any_rank = distributed.AnyRank()
     for step in range(1000):  # noqa: B007  `largest` looks at it
         now[0] += seconds
-        received, due = agree(None, True)
+        received, due = any_rank(None, True)
         assert due == (exchanges[-1:] == now)
         if received:
             break
@@ -231,7 +231,7 @@ def test_processes_agree_about_once_a_second(monkeypatch, seconds, most_exchange
     assert (step - stop_at) * 2 * seconds <= max(1.1, 2 * seconds)
     assert len(exchanges) <= most_exchanges
     before = len(exchanges)
-    agree(None, False, now=True)
+    any_rank(None, False, now=True)
     assert len(exchanges) == before + 1
     monkeypatch.setattr(distributed, "world_size", lambda: 1)
-    assert distributed.Agreement()(signal.SIGINT, True) == (signal.SIGINT, True)
+    assert distributed.AnyRank()(signal.SIGINT, True) == (signal.SIGINT, True)

@@ -17,7 +17,7 @@ from tinybench.cli.run_arguments import RunArguments
 from tinybench.data import datasets
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation import evaluate
-from tinybench.evaluation.evaluate import TestOptions
+from tinybench.evaluation.evaluate import EvalOptions
 from tinybench.inference import metrics
 from tinybench.inference.classifier import Classifier, find_checkpoint, list_images
 from tinybench.inference.predict import predict_logits
@@ -51,7 +51,7 @@ def results(demo_data, tmp_path_factory):
 
 @pytest.fixture
 def options(demo_data):
-    return TestOptions(device=CPU, data_dir=demo_data)
+    return EvalOptions(device=CPU, data_dir=demo_data)
 
 
 def command(name, *arguments, status=0):
@@ -113,7 +113,7 @@ def test_predictions_do_not_depend_on_the_batch_size(demo_data, results):
 
 
 def test_results_and_predictions_agree(results, options):
-    written = evaluate.test_run(results / "tiny", options)
+    written = evaluate.evaluate_run(results / "tiny", options)
     assert written == json.loads((results / "tiny" / "test_results.json").read_text())
     saved = np.load(results / "tiny" / "predictions.npz")
     assert (saved["logits"].dtype, saved["logits"].shape) == (np.float16, (200, 4))
@@ -130,10 +130,10 @@ def test_results_and_predictions_agree(results, options):
 
 
 def test_tta_and_other_weights_have_keys_and_files_of_their_own(results, demo_data):
-    tta = evaluate.test_run(results / "tiny", TestOptions(device=CPU, data_dir=demo_data, tta=True))
+    tta = evaluate.evaluate_run(results / "tiny", EvalOptions(device=CPU, data_dir=demo_data, tta=True))
     assert {"tta_loss", "tta_acc", "tta_top5_acc"} <= tta.keys()
     for weights in ("last", "ema"):
-        other = evaluate.test_run(results / "tiny", TestOptions(device=CPU, data_dir=demo_data, weights=weights))
+        other = evaluate.evaluate_run(results / "tiny", EvalOptions(device=CPU, data_dir=demo_data, weights=weights))
         assert other["weights"] == weights
         assert (results / "tiny" / f"test_results_{weights}.json").exists()
         assert (results / "tiny" / f"predictions_{weights}.npz").exists()
@@ -149,18 +149,18 @@ def test_a_checkpoint_that_does_not_fit_is_refused(results, options, tmp_path):
     checkpoint = read_checkpoint(results / "tiny" / "best_model.pth")
     path = changed_copy(results, tmp_path, class_ids=checkpoint["class_ids"][::-1])
     with pytest.raises(UserError, match="classes of demo"):
-        evaluate.test_checkpoint(path, options)
+        evaluate.evaluate_checkpoint(path, options)
     with pytest.raises(UserError, match="training images of demo are not those that the network was trained on"):
-        evaluate.test_checkpoint(changed_copy(results, tmp_path, fingerprint="another"), options)
+        evaluate.evaluate_checkpoint(changed_copy(results, tmp_path, fingerprint="another"), options)
     with pytest.raises(UserError, match="test images of demo are not those that were there"):
-        evaluate.test_checkpoint(changed_copy(results, tmp_path, test_fingerprint="another"), options)
+        evaluate.evaluate_checkpoint(changed_copy(results, tmp_path, test_fingerprint="another"), options)
     wrong = {**checkpoint["model_options"], "dim": 32}
     with pytest.raises(UserError, match="weights do not fit") as caught:
-        evaluate.test_checkpoint(changed_copy(results, tmp_path, model_options=wrong), options)
+        evaluate.evaluate_checkpoint(changed_copy(results, tmp_path, model_options=wrong), options)
     assert "\n" not in str(caught.value)
     path = changed_copy(results, tmp_path)
     with pytest.raises(UserError, match="no moving average"):
-        evaluate.test_checkpoint(path, TestOptions(device=CPU, data_dir=options.data_dir, weights="ema"))
+        evaluate.evaluate_checkpoint(path, EvalOptions(device=CPU, data_dir=options.data_dir, weights="ema"))
 
 
 def test_the_command_tests_all_runs_and_names_a_broken_one(results, demo_data, tmp_path):

@@ -221,12 +221,9 @@ NEVER = {"help", "debug", "download", "executor", "compile", "robustness", "tens
 
 
 def flags_of(script):
-    module = load(script)
-    arguments = TrainArguments if script == "src/train.py" else getattr(module, "Arguments", None)
-    if arguments is None:
-        from tinybench.cli import plots
+    from tinybench.cli.plots import PlotArguments
 
-        arguments = plots.ComparisonArguments if "comparison" in script else plots.PlotArguments
+    arguments = TrainArguments if script == "src/train.py" else getattr(load(script), "Arguments", PlotArguments)
     names = []
     for spec in dataclasses.fields(arguments):
         if isinstance(spec.type, type) and dataclasses.is_dataclass(spec.type):

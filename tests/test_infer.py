@@ -15,7 +15,7 @@ from tinybench.errors import UserError
 from tinybench.inference.classifier import Classifier
 from tinybench.models import build_model
 from tinybench.recipe import Recipe
-from tinybench.training.checkpoint import halved, load_network, network_checkpoint, network_options, write_checkpoint
+from tinybench.training.checkpoint import load_network, network_checkpoint, network_options, to_half, write_checkpoint
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -96,7 +96,7 @@ def test_what_predicting_imports_is_light():
 
 
 def test_a_halved_network_answers_the_same(classifier):
-    half = halved(classifier.checkpoint)
+    half = to_half(classifier.checkpoint)
     shared = load_network(half)
     images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -108,7 +108,7 @@ def test_weights_too_large_for_half_precision_are_refused(classifier):
     weights = classifier.checkpoint["state_dict"]
     large = {**weights, "head.weight": torch.full_like(weights["head.weight"], 1e5)}
     with pytest.raises(UserError, match=r"head\.weight holds weights that are too large"):
-        halved({**classifier.checkpoint, "state_dict": large})
+        to_half({**classifier.checkpoint, "state_dict": large})
 
 
 def test_export_writes_half_the_bytes_and_never_over_a_file(classifier, tmp_path):

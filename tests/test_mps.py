@@ -102,7 +102,7 @@ OPTIONS = {
 
 @pytest.mark.parametrize("model", list_models())
 def test_every_network_trains_and_answers(pretend, typed, model):
-    # What is computed again in the backward pass would not be halved: autocast is pretended in the forward pass only.
+    # What is computed again in the backward pass would not be to_half: autocast is pretended in the forward pass only.
     precision = "fp32" if model == "densenet" else "bf16"
     options = {"model_options": OPTIONS[model]} if model in OPTIONS else {}
     pretend(of_network(model, batch_size=10, image_size=64, precision=precision, **options))

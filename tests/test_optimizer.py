@@ -200,7 +200,7 @@ def test_sgd_survives_a_first_step_that_is_skipped(monkeypatch):
         scaler.scale(torch.zeros(()))
         scaler.step(optimizer)
         scaler.update()
-    # The first overflowed and halved the scale: then gradients of 2 and 1.
+    # The first overflowed and to_half the scale: then gradients of 2 and 1.
     assert model.weight[0].tolist() == pytest.approx([1 - 0.1 * 2 - 0.1 * (0.9 * 2 + 1)] * 2)
 
 

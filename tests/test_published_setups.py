@@ -9,8 +9,8 @@ import pytest
 import torch
 import torchvision
 
-from tinybench.evaluation.evaluate import TestOptions
-from tinybench.evaluation.evaluate import test_run as run_test
+from tinybench.evaluation.evaluate import EvalOptions
+from tinybench.evaluation.evaluate import evaluate_run as run_test
 from tinybench.models import build_model
 from tinybench.recipe import Recipe, RunOptions, load_recipes
 from tinybench.training import trainer
@@ -80,6 +80,6 @@ def test_two_steps_with_a_stop_between_and_the_test(name, demo_data, tmp_path, m
     assert "tensors loaded" not in capsys.readouterr().out
     assert len(history) == 1
     assert read_checkpoint(run.folder / "best_model.pth")["recipe"] == anchored(recipe).as_dict()
-    results = run_test(run.folder, TestOptions(device=torch.device("cpu"), data_dir=demo_data))
+    results = run_test(run.folder, EvalOptions(device=torch.device("cpu"), data_dir=demo_data))
     assert 0 <= results["test_acc"] <= 100
     assert len(results["per_class_accuracy"]) == 3

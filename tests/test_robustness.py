@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tinybench.data import datasets
 from tinybench.data.augment.policy import normalize
 from tinybench.errors import UsageError, UserError
-from tinybench.evaluation.evaluate import TestOptions
+from tinybench.evaluation.evaluate import EvalOptions
 from tinybench.evaluation.robustness import evaluate
 from tinybench.evaluation.robustness.attacks import PixelNetwork, fgsm, pgd
 from tinybench.evaluation.robustness.corruptions import CORRUPTIONS
@@ -153,7 +153,7 @@ def tested(tmp_path_factory):
         optimizer.step()
         optimizer.zero_grad()
     write_checkpoint(path, checkpoint | {"state_dict": model.state_dict()})
-    options = TestOptions(device=CPU, data_dir=data_dir)
+    options = EvalOptions(device=CPU, data_dir=data_dir)
     return path, options, evaluate.test_robustness(path, options, images_per_class=20)
 
 
@@ -207,7 +207,7 @@ def test_a_network_with_one_answer_is_right_about_one_class(demo_data, tmp_path)
     checkpoint["state_dict"]["head.weight"].zero_()
     checkpoint["state_dict"]["head.bias"].zero_()[3] = 1
     write_checkpoint(path, checkpoint)
-    options = TestOptions(device=CPU, data_dir=demo_data)
+    options = EvalOptions(device=CPU, data_dir=demo_data)
     results = evaluate.test_robustness(path, options, images_per_class=1)
     assert not (tmp_path / "robustness.json").exists()
     assert results == json.loads((tmp_path / "robustness_last.json").read_text())

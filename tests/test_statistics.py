@@ -238,10 +238,16 @@ def test_pairwise_comparisons():
     assert table["p_holm"].to_numpy() == pytest.approx(holm(table["p"].to_numpy()))
     by_pair = {frozenset((row.model_a, row.model_b)): row for row in table.itertuples()}
     alike, apart = by_pair[frozenset(("worst", "middle"))], by_pair[frozenset(("worst", "best"))]
-    assert (apart.model_a, apart.model_b, apart.runs_a, apart.runs_b, apart.real) == ("best", "worst", 3, 1, True)
+    assert (apart.model_a, apart.model_b, apart.runs_a, apart.runs_b, apart.significant) == (
+        "best",
+        "worst",
+        3,
+        1,
+        True,
+    )
     assert apart.low > 0
     assert apart.note == "one run of worst: says nothing of its other seeds"
-    assert not alike.real
+    assert not alike.significant
     assert alike.p == alike.mcnemar_p == mcnemar(worst, middle)
     assert "these two networks" in alike.note
     assert {frozenset(group) for group in critical_difference_groups(table)} == {frozenset(("worst", "middle"))}
@@ -262,7 +268,7 @@ def test_of_many_equal_models_seldom_two_differ():
     for _ in range(40):
         hardness = random.normal(0, 1.5, 300)
         models = {f"m{k}": hardness + random.logistic(size=300) > 0 for k in range(5)}
-        wrong += pairwise_comparisons(models)["real"].any()
+        wrong += pairwise_comparisons(models)["significant"].any()
     assert wrong <= 6  # 5 % of 40 are 2; more than 6 has a chance of 0.3 %
 
 
@@ -272,7 +278,7 @@ def test_many_models_can_still_differ():
     hardness = random.normal(0, 1, 400)
     models = {f"m{k}": hardness + 4 * (k == 0) + random.logistic(size=(3, 400)) > 1 for k in range(10)}
     table = pairwise_comparisons(models)
-    assert table.loc[table["model_a"] == "m0", "real"].all()
+    assert table.loc[table["model_a"] == "m0", "significant"].all()
 
 
 def comparisons(accuracies, real):
@@ -282,7 +288,7 @@ def comparisons(accuracies, real):
         for position, a in enumerate(names)
         for b in names[position + 1 :]
     ]
-    return pd.DataFrame(rows, columns=["model_a", "model_b", "accuracy_a", "accuracy_b", "real"])
+    return pd.DataFrame(rows, columns=["model_a", "model_b", "accuracy_a", "accuracy_b", "significant"])
 
 
 def test_critical_difference_groups_overlap():

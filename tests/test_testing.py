@@ -17,7 +17,7 @@ from tqdm import tqdm
 from tinybench.data import datasets
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation import evaluate
-from tinybench.evaluation.evaluate import TestOptions
+from tinybench.evaluation.evaluate import EvalOptions
 from tinybench.inference.classifier import Classifier
 from tinybench.models import build_model
 from tinybench.recipe import Recipe, RunOptions
@@ -68,11 +68,11 @@ def test_results_are_named_after_the_weights(file, weights, name):
 
 
 def test_another_checkpoint_leaves_the_results_of_the_best_alone(tmp_path, demo_data):
-    options = TestOptions(device=CPU, data_dir=demo_data)
-    best = evaluate.test_checkpoint(save(tmp_path / "best_model.pth", demo_data), options)
+    options = EvalOptions(device=CPU, data_dir=demo_data)
+    best = evaluate.evaluate_checkpoint(save(tmp_path / "best_model.pth", demo_data), options)
     before = (tmp_path / "test_results.json").read_bytes(), (tmp_path / "predictions.npz").read_bytes()
     tenth = save(tmp_path / "checkpoint_epoch_10.pth", demo_data, seed=1, epoch=10)
-    other = evaluate.test_checkpoint(tenth, options)
+    other = evaluate.evaluate_checkpoint(tenth, options)
     assert (before[0], before[1]) == (
         (tmp_path / "test_results.json").read_bytes(),
         (tmp_path / "predictions.npz").read_bytes(),
@@ -84,9 +84,9 @@ def test_another_checkpoint_leaves_the_results_of_the_best_alone(tmp_path, demo_
 
 
 def test_testing_again_keeps_what_other_options_gave(tmp_path, demo_data, capsys):
-    path, options = save(tmp_path / "best_model.pth", demo_data), TestOptions(device=CPU, data_dir=demo_data)
-    first = evaluate.test_checkpoint(path, replace(options, tta=True, calibrate=True))
-    again = evaluate.test_checkpoint(path, options)
+    path, options = save(tmp_path / "best_model.pth", demo_data), EvalOptions(device=CPU, data_dir=demo_data)
+    first = evaluate.evaluate_checkpoint(path, replace(options, tta=True, calibrate=True))
+    again = evaluate.evaluate_checkpoint(path, options)
     assert {"tta_acc", "temperature"} <= again.keys()
     assert again == first | {"images_per_second": again["images_per_second"]}
     assert capsys.readouterr().err == ""
@@ -94,15 +94,15 @@ def test_testing_again_keeps_what_other_options_gave(tmp_path, demo_data, capsys
 
 @pytest.mark.parametrize("change", ["weights", "precision", "an older version's file"])
 def test_what_may_no_longer_hold_is_left_out_and_named(tmp_path, demo_data, capsys, change):
-    path, options = save(tmp_path / "best_model.pth", demo_data), TestOptions(device=CPU, data_dir=demo_data)
-    former = evaluate.test_checkpoint(path, replace(options, tta=True))
+    path, options = save(tmp_path / "best_model.pth", demo_data), EvalOptions(device=CPU, data_dir=demo_data)
+    former = evaluate.evaluate_checkpoint(path, replace(options, tta=True))
     if change == "weights":
         save(path, demo_data, seed=1)
     elif change == "precision":
         options = replace(options, precision="bf16")
     else:
         write_json(tmp_path / "test_results.json", {key: former[key] for key in former if key != "tested"})
-    assert "tta_acc" not in evaluate.test_checkpoint(path, options)
+    assert "tta_acc" not in evaluate.evaluate_checkpoint(path, options)
     assert "test_results.json: tta_loss, tta_acc, tta_top5_acc are left out" in capsys.readouterr().err
 
 
@@ -115,23 +115,23 @@ def test_the_bar_counts_every_pass(tmp_path, demo_data, monkeypatch):
 
     monkeypatch.setattr(evaluate, "progress", bar)
     path = save(tmp_path / "best_model.pth", demo_data)
-    evaluate.test_checkpoint(path, TestOptions(device=CPU, data_dir=demo_data, tta=True, calibrate=True))
+    evaluate.evaluate_checkpoint(path, EvalOptions(device=CPU, data_dir=demo_data, tta=True, calibrate=True))
     assert [(bar.total, bar.n) for bar in bars] == [(1000, 1000), (300, 300)]  # 500 test images, twice; 300 held out
 
 
 def test_results_of_former_weights_do_not_stay(tmp_path, demo_data, capsys):
     best, last = (save(tmp_path / name, demo_data) for name in ("best_model.pth", "last.pth"))
-    options = TestOptions(device=CPU, data_dir=demo_data)
-    about = evaluate.test_checkpoint(best, options)
-    evaluate.test_checkpoint(last, replace(options, weights="last"))
+    options = EvalOptions(device=CPU, data_dir=demo_data)
+    about = evaluate.evaluate_checkpoint(best, options)
+    evaluate.evaluate_checkpoint(last, replace(options, weights="last"))
     older = {"epoch": about["epoch"], "dataset": about["dataset"]}
     write_json(tmp_path / "robustness.json", older)  # nothing speaks against it
-    evaluate.test_checkpoint(best, options)
+    evaluate.evaluate_checkpoint(best, options)
     names = ["robustness.json", "test_results_last.json", "predictions_last.npz"]
     assert all((tmp_path / name).exists() for name in names)
     for path in (best, last):  # as if training had gone on
         save(path, demo_data, seed=1, epoch=2)
-    evaluate.test_checkpoint(best, options)
+    evaluate.evaluate_checkpoint(best, options)
     assert not any((tmp_path / name).exists() for name in names)
     told = capsys.readouterr().err
     assert [line.split()[0] for line in told.splitlines()] == [
@@ -141,8 +141,8 @@ def test_results_of_former_weights_do_not_stay(tmp_path, demo_data, capsys):
 
 
 def test_results_and_predictions_change_together(tmp_path, demo_data, monkeypatch):
-    path, options = save(tmp_path / "best_model.pth", demo_data), TestOptions(device=CPU, data_dir=demo_data)
-    evaluate.test_checkpoint(path, options)
+    path, options = save(tmp_path / "best_model.pth", demo_data), EvalOptions(device=CPU, data_dir=demo_data)
+    evaluate.evaluate_checkpoint(path, options)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir() if file != path}
     save(path, demo_data, seed=1)
 
@@ -151,7 +151,7 @@ def test_results_and_predictions_change_together(tmp_path, demo_data, monkeypatc
 
     monkeypatch.setattr(evaluate, "json_text", full)
     with pytest.raises(UserError, match=r"cannot write .*predictions\.npz, .*test_results\.json: No space left"):
-        evaluate.test_checkpoint(path, options)
+        evaluate.evaluate_checkpoint(path, options)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir() if file != path} == before
 
 
@@ -205,25 +205,25 @@ def draw(folder, names="abc", count=10, start=0):
 def test_images_added_after_training_are_noticed(tmp_path, normalize):
     draw(tmp_path / "set")
     path = save(tmp_path / "best_model.pth", tmp_path / "data", dataset=tmp_path / "set", normalize=normalize)
-    options = TestOptions(device=CPU, data_dir=tmp_path / "data")
-    assert evaluate.test_checkpoint(path, options)["compared_fingerprints"] == ["train", "test"]
+    options = EvalOptions(device=CPU, data_dir=tmp_path / "data")
+    assert evaluate.evaluate_checkpoint(path, options)["compared_fingerprints"] == ["train", "test"]
     draw(tmp_path / "set", start=10)  # some of the images trained on are now held out
     with pytest.raises(UserError, match=rf"training images of {tmp_path}/set are not those .*fingerprint"):
-        evaluate.test_checkpoint(path, options)
+        evaluate.evaluate_checkpoint(path, options)
 
 
 def test_other_test_images_are_noticed_where_they_are_known(tmp_path):
     draw(tmp_path / "set" / "train")
     draw(tmp_path / "set" / "test", start=10)
     path = save(tmp_path / "best_model.pth", tmp_path / "data", dataset=tmp_path / "set")
-    options = TestOptions(device=CPU, data_dir=tmp_path / "data")
+    options = EvalOptions(device=CPU, data_dir=tmp_path / "data")
     draw(tmp_path / "set" / "test", start=20)
     with pytest.raises(UserError, match=r"test images of .*set are not those that were there when"):
-        evaluate.test_checkpoint(path, options)
+        evaluate.evaluate_checkpoint(path, options)
     checkpoint = read_checkpoint(path)
     del checkpoint["test_fingerprint"]  # as in older ones
     write_checkpoint(path, checkpoint)
-    results = evaluate.test_checkpoint(path, options)
+    results = evaluate.evaluate_checkpoint(path, options)
     assert "names the training images only" in evaluate.result_line("run", results)
 
 
@@ -237,28 +237,28 @@ def test_a_run_finds_its_images_from_any_folder_and_after_a_move(tmp_path, monke
     )  # fmt: skip
     train(recipe, run)
     options, best, last = (
-        TestOptions(device=CPU, data_dir=run.data_dir), run.folder / "best_model.pth", run.folder / "last.pth"
+        EvalOptions(device=CPU, data_dir=run.data_dir), run.folder / "best_model.pth", run.folder / "last.pth"
     )  # fmt: skip
     monkeypatch.chdir(tmp_path / "there")
-    first = evaluate.test_checkpoint(best, options)
+    first = evaluate.evaluate_checkpoint(best, options)
     further = replace(Recipe.from_dict(read_checkpoint(last)["recipe"]), epochs=2)
     train(further, run, resume=last)
 
     moved = tmp_path / "there" / "elsewhere"
     (tmp_path / "here" / "set").rename(moved)
     further = replace(further, epochs=3)
-    for refused in (lambda: evaluate.test_checkpoint(best, options), lambda: train(further, run, resume=last)):
+    for refused in (lambda: evaluate.evaluate_checkpoint(best, options), lambda: train(further, run, resume=last)):
         with pytest.raises(UserError, match=r"here/set is not there; if it has moved, .* --dataset"):
             refused()
     options = replace(options, dataset="elsewhere", calibrate=True)
-    again = evaluate.test_checkpoint(best, options)
+    again = evaluate.evaluate_checkpoint(best, options)
     assert again["dataset"] == first["dataset"]
     assert len(train(replace(further, dataset="elsewhere"), run, resume=last)) == 3
     assert json.loads((run.folder / "history.json").read_text())["dataset"]["name"] == "set"
 
     draw(moved, start=10)
     others = replace(further, dataset=str(moved), epochs=3)
-    for refused in (lambda: evaluate.test_checkpoint(best, options), lambda: train(others, run, resume=last)):
+    for refused in (lambda: evaluate.evaluate_checkpoint(best, options), lambda: train(others, run, resume=last)):
         with pytest.raises(UserError, match=r"training images of .*elsewhere are not those"):
             refused()
 
@@ -271,7 +271,7 @@ def test_a_class_without_test_images_has_no_accuracy(tmp_path):
         for index in range(3):
             Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).save(folder / place / f"{index}.png")
     path = save(tmp_path / "run" / "best_model.pth", tmp_path / "data", dataset=folder)
-    evaluate.test_checkpoint(path, TestOptions(device=CPU, data_dir=tmp_path / "data"))
+    evaluate.evaluate_checkpoint(path, EvalOptions(device=CPU, data_dir=tmp_path / "data"))
 
     def refuse(constant):
         raise AssertionError(f"{constant} is not JSON")
@@ -285,7 +285,7 @@ def test_a_class_without_test_images_has_no_accuracy(tmp_path):
 def test_a_diverged_network_is_one_line_that_names_it(tmp_path, demo_data):
     path = save(tmp_path / "best_model.pth", demo_data, broken=True)
     with pytest.raises(UserError, match=r"best_model\.pth answers with NaN"):
-        evaluate.test_checkpoint(path, TestOptions(device=CPU, data_dir=demo_data))
+        evaluate.evaluate_checkpoint(path, EvalOptions(device=CPU, data_dir=demo_data))
     assert list(tmp_path.iterdir()) == [path]
     Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
     with pytest.raises(UserError, match=r"best_model\.pth answers with NaN"):

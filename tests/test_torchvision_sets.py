@@ -14,8 +14,8 @@ from test_testing import main_of
 from tinybench.data import datasets
 from tinybench.data.prepare.torchvision_sets import SETS
 from tinybench.errors import UsageError, UserError
-from tinybench.evaluation.evaluate import TestOptions
-from tinybench.evaluation.evaluate import test_run as run_test
+from tinybench.evaluation.evaluate import EvalOptions
+from tinybench.evaluation.evaluate import evaluate_run as run_test
 from tinybench.recipe import Recipe, RunOptions, get_recipe
 from tinybench.training.checkpoint import read_checkpoint
 from tinybench.training.setup import load_images
@@ -65,7 +65,7 @@ def test_a_linear_svm_learns_mnist(mnist, tmp_path):
     settings = dataclasses.replace(get_recipe("mnist_svm"), epochs=3, save_every=0)
     run = RunOptions(run_name="svm", data_dir=mnist, results_dir=tmp_path, device="cpu")
     train(settings, run)
-    assert run_test(run.folder, TestOptions(device=CPU, data_dir=mnist))["test_acc"] > 82
+    assert run_test(run.folder, EvalOptions(device=CPU, data_dir=mnist))["test_acc"] > 82
 
 
 def test_statistics_are_printed_and_used(mnist, tmp_path, monkeypatch, capsys):
@@ -81,7 +81,7 @@ def test_statistics_are_printed_and_used(mnist, tmp_path, monkeypatch, capsys):
     run = RunOptions(run_name="run", data_dir=mnist, results_dir=tmp_path, device="cpu")
     train(recipe, run)
     assert read_checkpoint(run.folder / "best_model.pth")["mean"] == [0.485, 0.456, 0.406]
-    assert run_test(run.folder, TestOptions(device=CPU, data_dir=mnist))["dataset"]["test_images"] == 1000
+    assert run_test(run.folder, EvalOptions(device=CPU, data_dir=mnist))["dataset"]["test_images"] == 1000
 
 
 class Reader:

@@ -14,9 +14,9 @@ from tinybench.cli import console
 from tinybench.errors import UsageError
 from tinybench.recipe import Count, Device, Draft, NotNegative, Recipe
 from tinybench.results.comparison import describe, write_comparison
-from tinybench.sweep.launchers import Executor, run_here, run_on_ray
+from tinybench.sweep.launchers import Launcher, run_here, run_on_ray
 from tinybench.sweep.plan import Plan, read_plan
-from tinybench.sweep.run_one import Place
+from tinybench.sweep.run_one import RunPaths
 from tinybench.sweep.runner import carry_out, show_plan, status_line
 from tinybench.sweep.status import status_of
 from tinybench.words import listed
@@ -61,25 +61,25 @@ class Arguments:
 def main() -> int:
     arguments = console.parse(Arguments, __doc__)
     console.require(not arguments.status, ["dry_run"], "does nothing with --status, which shows where the runs stand")
-    place = Place(data_dir=arguments.data_dir, results_dir=arguments.results_dir, device=arguments.device)
+    paths = RunPaths(data_dir=arguments.data_dir, results_dir=arguments.results_dir, device=arguments.device)
     plan = make_plan(arguments)
     runs = [run for run in plan.runs() if not arguments.only or any(part in run.name for part in arguments.only)]
     if not runs:
         raise UsageError(f"--only {' '.join(arguments.only)}: the plan has no such run")
-    statuses = {run.name: status_of(run, place.results_dir) for run in runs}
+    statuses = {run.name: status_of(run, paths.results_dir) for run in runs}
     if arguments.status:
         for run in runs:
             print(status_line(run, statuses[run.name]))
         return 0
-    execute = choose_executor(arguments)
+    launch = choose_launcher(arguments)
     left = [run for run in runs if statuses[run.name].state not in ("finished", "running")]
-    show_plan(plan.name, left, statuses, place)
+    show_plan(plan.name, left, statuses, paths)
     if held := [run.name for run in runs if statuses[run.name].state == "running"]:
         print(f"  being carried out by another process: {listed(held)}", flush=True)
     if arguments.dry_run:
         return 0
-    failures = carry_out(left, statuses, place, execute)
-    table = write_comparison(place.results_dir)
+    failures = carry_out(left, statuses, paths, launch)
+    table = write_comparison(paths.results_dir)
     print(describe(table[table["plan"] == plan.name]))
     return 1 if failures else 0
 
@@ -93,7 +93,7 @@ def make_plan(arguments: Arguments) -> Plan:
     return dataclasses.replace(plan, **flags, overrides=overrides)
 
 
-def choose_executor(arguments: Arguments) -> Executor:
+def choose_launcher(arguments: Arguments) -> Launcher:
     if arguments.executor == "ray":
         return functools.partial(
             run_on_ray, address=arguments.ray_address, cpus=arguments.cpus_per_run, gpus=arguments.gpus_per_run

@@ -11,7 +11,7 @@ from tinybench.cli import console
 from tinybench.cli.run_arguments import RunArguments
 from tinybench.errors import UsageError, printable
 from tinybench.inference.classifier import find_checkpoint
-from tinybench.training.checkpoint import halved, read_checkpoint, write_checkpoint
+from tinybench.training.checkpoint import read_checkpoint, to_half, write_checkpoint
 
 
 @dataclass(kw_only=True)
@@ -26,7 +26,7 @@ def main() -> None:
     source = find_checkpoint(arguments)
     if arguments.output.exists():
         raise UsageError(f"{arguments.output} is there already; choose another --output")
-    checkpoint = halved(read_checkpoint(source))
+    checkpoint = to_half(read_checkpoint(source))
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     write_checkpoint(arguments.output, checkpoint)
     size = arguments.output.stat().st_size / 1e6

@@ -12,12 +12,12 @@ from tinybench.cli.run_arguments import NetworkArguments
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation.evaluate import (
     CHECKPOINTS,
+    EvalOptions,
     TestedNetwork,
-    TestOptions,
     Weights,
+    evaluate,
     former_results,
     result_line,
-    test_network,
 )
 from tinybench.evaluation.robustness.evaluate import former_robustness, measure_robustness, robustness_line
 from tinybench.recipe import Count, CountOrNone, Precision
@@ -68,7 +68,7 @@ def main() -> int:
         raise UsageError("--dataset says where the images of one run are now; name it with --run")
     if arguments.again and named:
         raise UsageError("--again goes without --run and --checkpoint: what is named is always tested")
-    options = TestOptions(
+    options = EvalOptions(
         data_dir=arguments.data_dir,
         device=pick_device(arguments.device),
         weights=arguments.weights,
@@ -98,7 +98,7 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def test(name: str, checkpoint: Path, arguments: Arguments, options: TestOptions, *, again: bool) -> bool:
+def test(name: str, checkpoint: Path, arguments: Arguments, options: EvalOptions, *, again: bool) -> bool:
     """Test a checkpoint and print what came of it; whether there was anything to do.
 
     Args:
@@ -106,7 +106,7 @@ def test(name: str, checkpoint: Path, arguments: Arguments, options: TestOptions
     """
     network = TestedNetwork(checkpoint, options)
     former = {} if again else former_results(network)
-    results = former or test_network(network)
+    results = former or evaluate(network)
     if not former or arguments.errors:
         print(result_line(name, results), flush=True)
     if arguments.errors:

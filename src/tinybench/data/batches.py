@@ -35,7 +35,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def pieces(self, count: int) -> Iterator["Batch"]:
+    def micro_batches(self, count: int) -> Iterator["Batch"]:
         """Cut into at most `count` batches of nearly equal size."""
         columns = zip(self.images.chunk(count), self.labels.chunk(count), self.other_labels.chunk(count), strict=True)
         for images, labels, other_labels in columns:

@@ -39,7 +39,7 @@ CHECKPOINTS: dict[Weights, str] = {"best": BEST, "last": "last.pth", "ema": "las
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestOptions:
+class EvalOptions:
     """How to test; `weights` are those of the best epoch, of the last, or the last moving average."""
 
     __test__ = False  # not for pytest
@@ -85,7 +85,7 @@ class TestedNetwork:
 
     __test__ = False  # not for pytest
 
-    def __init__(self, path: Path, options: TestOptions) -> None:
+    def __init__(self, path: Path, options: EvalOptions) -> None:
         check_precision(options.device, options.precision)
         self.path, self.options = path, options
         self.checkpoint = read_checkpoint(path)
@@ -176,18 +176,18 @@ def result_path(checkpoint: Path, weights: str, name: str) -> Path:
     return checkpoint.with_name(f"{Path(name).stem}{suffix}{Path(name).suffix}")
 
 
-def test_run(folder: Path, options: TestOptions) -> dict[str, Any]:
-    """Test a run and write its results beside its checkpoint, as `test_checkpoint` says."""
-    return test_checkpoint(folder / CHECKPOINTS[options.weights], options)
+def evaluate_run(folder: Path, options: EvalOptions) -> dict[str, Any]:
+    """Test a run and write its results beside its checkpoint, as `evaluate_checkpoint` says."""
+    return evaluate_checkpoint(folder / CHECKPOINTS[options.weights], options)
 
 
-def test_checkpoint(path: Path, options: TestOptions) -> dict[str, Any]:
-    """Test a checkpoint, as `test_network` says.
+def evaluate_checkpoint(path: Path, options: EvalOptions) -> dict[str, Any]:
+    """Test a checkpoint, as `evaluate` says.
 
     Raises:
         UserError: the checkpoint or the data are missing or damaged, or do not fit each other.
     """
-    return test_network(TestedNetwork(path, options))
+    return evaluate(TestedNetwork(path, options))
 
 
 def former_results(network: TestedNetwork) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def former_results(network: TestedNetwork) -> dict[str, Any]:
     return former if whole else {}
 
 
-def test_network(network: TestedNetwork) -> dict[str, Any]:
+def evaluate(network: TestedNetwork) -> dict[str, Any]:
     """Test a network; write test_results.json and predictions.npz beside its checkpoint; return what the former holds.
 
     Weights other than the best have files of their own: test_results_last.json and so on, see `weights_name`. What

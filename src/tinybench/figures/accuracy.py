@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 
 from tinybench.figures.style import new_figure, note, seed_count, styles, task_title, weights_note
 from tinybench.results.colors import MODEL_COLORS, model_color
-from tinybench.results.groups import Group, tested
+from tinybench.results.groups import SeedGroup, tested
 from tinybench.results.published import CHOSEN_ON_TEST, HONEST, PRETRAINED, same_task, with_kinds
 from tinybench.results.runs import RunResults
 from tinybench.stats.intervals import mean_interval
@@ -115,7 +115,7 @@ def published_accuracy(runs: Sequence[RunResults], published: pd.DataFrame) -> F
     return figure
 
 
-def _accuracies(group: Group, key: str) -> list[float]:
+def _accuracies(group: SeedGroup, key: str) -> list[float]:
     """Of all seeds; none where the results of one lack it."""
     tests = [run.tests["best"] for run in group.runs]
     return [test[key] for test in tests] if all(key in test for test in tests) else []

@@ -1,4 +1,4 @@
-"""Figures of the answers to single test images: reliability, agreement, and which differences are real."""
+"""Figures of the answers to single test images: reliability, agreement, and which differences are significant."""
 
 from collections.abc import Sequence
 
@@ -89,7 +89,7 @@ def agreement_between_models(runs: Sequence[RunResults]) -> Figure:
 
 
 def critical_differences(runs: Sequence[RunResults]) -> Figure:
-    """Which recipes differ for real: accuracies with 95 % intervals, and bars that join those that do not.
+    """Which recipes differ significantly: accuracies with 95 % intervals, and bars that join those that do not.
 
     Intervals are over test images, and over seeds where there are several. A bar joins recipes of which no two differ
     with p < 0.05 after Holm's correction over all pairs. (Demšar 2006, https://www.jmlr.org/papers/v7/demsar06a.html)
@@ -115,7 +115,7 @@ def critical_differences(runs: Sequence[RunResults]) -> Figure:
         joined.plot([column] * len(rows), rows, color="black", linewidth=4, marker="o", markersize=8)
     joined.set_xlim(-0.7, max(len(bars), 2) - 0.3)
     joined.set_xticks([])
-    joined.set_title("no real\ndifference", fontsize=11)
+    joined.set_title("no significant\ndifference", fontsize=11)
     joined.spines["left"].set_visible(False)
     single = [label for label in order if len(correct[label]) == 1]
     note(

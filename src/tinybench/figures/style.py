@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from tinybench.results.colors import MODEL_COLORS, model_color
-from tinybench.results.groups import Group, averaged, group_runs
+from tinybench.results.groups import SeedGroup, averaged, group_runs
 from tinybench.results.runs import RunResults, data_title
 from tinybench.words import span
 
@@ -133,12 +133,12 @@ def fitted(figure: Figure, *sentences: str) -> str:
     return "\n".join(textwrap.fill(sentence, letters) for sentence in sentences if sentence)
 
 
-def task_title(group: Group) -> str:
+def task_title(group: SeedGroup) -> str:
     """What the runs learned, as a title."""
     return data_title(group.runs[0].history)
 
 
-def weights_note(groups: Sequence[Group]) -> str:
+def weights_note(groups: Sequence[SeedGroup]) -> str:
     """For small print: the recipes whose best epochs, which were tested, are of averaged weights, not of plain ones."""
     found = [f"{group.recipe} ({which})" for group in groups if (which := averaged(group.runs)) != "plain"]
     others = ["others plain"] if len(found) < len(groups) else []
@@ -160,7 +160,7 @@ def heat_map(axes: Axes, values: np.ndarray, *, bar: str, annotate: str = "", **
     axes.grid(False)
 
 
-def seed_count(groups: Sequence[Group]) -> str:
+def seed_count(groups: Sequence[SeedGroup]) -> str:
     """ "1 seed", "3 seeds", "1 to 3 seeds"."""
     counts = [len(group.runs) for group in groups]
     return f"{span(counts)} seed{'' if max(counts) == 1 else 's'}"

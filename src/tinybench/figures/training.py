@@ -20,7 +20,7 @@ from tinybench.figures.style import (
     title_of,
     whole_numbers,
 )
-from tinybench.results.groups import Group, trained
+from tinybench.results.groups import SeedGroup, trained
 from tinybench.results.runs import RunResults
 
 Values = Callable[[RunResults], Sequence[float]]
@@ -108,7 +108,7 @@ def learning_rates(runs: Sequence[RunResults]) -> Figure:
     return figure
 
 
-def mean_curve(group: Group, values: Values) -> np.ndarray:
+def mean_curve(group: SeedGroup, values: Values) -> np.ndarray:
     """Mean, lowest and highest over the seeds at each epoch that all of them reached: (3, epochs)."""
     curves = [values(run) for run in group.runs]
     shortest = min(len(curve) for curve in curves)
@@ -132,7 +132,7 @@ def _lines(axes: Axes, runs: Sequence[RunResults], values: Values) -> None:
     whole_numbers(axes)
 
 
-def _averages(axes: Axes, groups: Sequence[Group], style: dict[str, Style], name: str) -> bool:
+def _averages(axes: Axes, groups: Sequence[SeedGroup], style: dict[str, Style], name: str) -> bool:
     """Draw the curves of averaged weights, of the recipes that have them, and return whether there are any."""
     found = [group for group in groups if all(name in run.history for run in group.runs)]
     for group in found:
@@ -146,7 +146,7 @@ def _listed(run: RunResults, name: str) -> list[float]:
     return run.history[name]
 
 
-def _band(groups: Sequence[Group]) -> str:
+def _band(groups: Sequence[SeedGroup]) -> str:
     if all(len(group.runs) == 1 for group in groups):
         return "one seed"
     return f"lines: mean over {seed_count(groups)}; bands: from the lowest to the highest seed"

@@ -49,15 +49,15 @@ def ranking(runs: Sequence[RunResults]) -> list[str]:
     """
     correct = correct_by_recipe(runs)
     pairs = pairwise_comparisons(correct)
-    first, real = pairs.iloc[0], int(pairs["real"].sum())
+    first, real = pairs.iloc[0], int(pairs["significant"].sum())
     sentences = [
         f"Most accurate is {first.model_a} with {first.accuracy_a:.2f} %. Its lead over {first.model_b}, "
         f"{first.difference:.2f} points (95 % interval {first.low:.2f} to {first.high:.2f}), "
-        f"{'is real' if first.real else 'may be chance'} (p = {first.p_holm:.2g} after Holm's correction).",
+        f"{'is real' if first.significant else 'may be chance'} (p = {first.p_holm:.2g} after Holm's correction).",
         f"Of {counted(len(pairs), 'difference')} between two recipes, {real} {'is' if real == 1 else 'are'} real "
         "(p < 0.05 after the correction).",
     ]
-    if alike := [f"{row.model_a} from {row.model_b}" for row in pairs.itertuples() if not row.real]:
+    if alike := [f"{row.model_a} from {row.model_b}" for row in pairs.itertuples() if not row.significant]:
         sentences.append(f"Not told apart: {listed(alike)}.")
     if single := [label for label, runs_of_it in correct.items() if len(runs_of_it) == 1]:
         sentences.append(

@@ -6,7 +6,7 @@ from statistics import fmean
 import numpy as np
 
 from tinybench.results.costs import devices
-from tinybench.results.groups import Group, trained
+from tinybench.results.groups import SeedGroup, trained
 from tinybench.results.runs import RunResults
 from tinybench.words import listed, with_values
 
@@ -88,7 +88,7 @@ def speed(runs: Sequence[RunResults]) -> list[str]:
     return sentences
 
 
-def _still_rising(groups: Sequence[Group]) -> list[str]:
+def _still_rising(groups: Sequence[SeedGroup]) -> list[str]:
     gains = {}
     for group in groups:
         tenths = [max(1, round(LAST * len(run.history["val_acc"]))) for run in group.runs]
@@ -108,7 +108,7 @@ def _still_rising(groups: Sequence[Group]) -> list[str]:
     ]
 
 
-def _overfitted(groups: Sequence[Group]) -> list[str]:
+def _overfitted(groups: Sequence[SeedGroup]) -> list[str]:
     rises = {
         group.label: 100 * fmean(run.history["val_loss"][-1] / min(run.history["val_loss"]) - 1 for run in group.runs)
         for group in groups

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tinybench.errors import UserError
-from tinybench.results.groups import Group, tested
+from tinybench.results.groups import SeedGroup, tested
 from tinybench.results.runs import RunResults, attempt
 
 
@@ -66,7 +66,7 @@ def classes_of(test: dict[str, Any]) -> ClassResults:
     return ClassResults(ids, names, confusion)
 
 
-def class_results(group: Group) -> ClassResults:
+def class_results(group: SeedGroup) -> ClassResults:
     """The class results of a recipe whose runs were tested; those that are damaged or missing are noticed.
 
     Raises:

@@ -16,7 +16,7 @@ ORDER = {name: position for position, name in enumerate(MODEL_COLORS)}
 
 
 @dataclass(frozen=True)
-class Group:
+class SeedGroup:
     """The runs of one recipe, which differ in their seeds alone.
 
     Attributes:
@@ -48,7 +48,7 @@ def recipe_label(plan: str, recipe: str, network: str) -> str:
     return ", ".join(filter(None, (f"{plan}/{recipe}" if plan else recipe, network)))
 
 
-def group_runs(runs: Sequence[RunResults], keep: Callable[[RunResults], bool] = lambda run: True) -> list[Group]:
+def group_runs(runs: Sequence[RunResults], keep: Callable[[RunResults], bool] = lambda run: True) -> list[SeedGroup]:
     """The runs to keep by recipe; the six networks in the order of their age, added ones after them.
 
     A training that stands in two plans is one, see `distinct`.
@@ -57,7 +57,7 @@ def group_runs(runs: Sequence[RunResults], keep: Callable[[RunResults], bool] = 
     for run in distinct(runs):
         if keep(run):
             recipes[run.plan, run.recipe].append(run)
-    groups = [Group(tuple(members)) for members in recipes.values()]
+    groups = [SeedGroup(tuple(members)) for members in recipes.values()]
     return sorted(groups, key=lambda group: (ORDER.get(group.model, len(ORDER)), group.label))
 
 
@@ -137,7 +137,7 @@ def comparable_runs(runs: Sequence[RunResults], plan: str = "") -> list[RunResul
     return max(sets, key=lambda members: (len(group_runs(members)), len(members)), default=[])
 
 
-def trained(runs: Sequence[RunResults]) -> list[Group]:
+def trained(runs: Sequence[RunResults]) -> list[SeedGroup]:
     """All runs by recipe.
 
     Raises:
@@ -148,7 +148,7 @@ def trained(runs: Sequence[RunResults]) -> list[Group]:
     return group_runs(runs)
 
 
-def tested(runs: Sequence[RunResults]) -> list[Group]:
+def tested(runs: Sequence[RunResults]) -> list[SeedGroup]:
     """The runs whose best epoch was tested, by recipe.
 
     Raises:
@@ -160,6 +160,6 @@ def tested(runs: Sequence[RunResults]) -> list[Group]:
     return found
 
 
-def most_accurate(groups: Sequence[Group]) -> Group:
+def most_accurate(groups: Sequence[SeedGroup]) -> SeedGroup:
     """The tested recipe with the highest mean test accuracy over its seeds; of equal ones the first."""
     return max(groups, key=lambda group: fmean(run.tests["best"]["test_acc"] for run in group.runs))

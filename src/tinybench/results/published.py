@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from tinybench.errors import UserError
-from tinybench.results.groups import Group, tested
+from tinybench.results.groups import SeedGroup, tested
 from tinybench.results.runs import RunResults
 
 TASK = ("tiny-imagenet", 200)  # what all of published.csv is about: data set, classes
@@ -16,7 +16,7 @@ PRETRAINED, HONEST, CHOSEN_ON_TEST = (
 )
 
 
-def same_task(runs: Sequence[RunResults]) -> list[Group]:
+def same_task(runs: Sequence[RunResults]) -> list[SeedGroup]:
     """The tested recipes that learned all classes of Tiny ImageNet; none if nothing was tested."""
     groups = tested(runs) if any("best" in run.tests for run in runs) else []
     data = [group.runs[0].history["dataset"] for group in groups]

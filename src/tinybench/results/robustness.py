@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tinybench.errors import UserError
-from tinybench.results.groups import Group, trained
+from tinybench.results.groups import SeedGroup, trained
 from tinybench.results.runs import RunResults, attempt
 from tinybench.runtime.files import read_json
 
@@ -86,7 +86,7 @@ def mean_corruption_errors(runs: Sequence[RunResults]) -> dict[str, float]:
     }
 
 
-def _measured(runs: Sequence[RunResults]) -> list[tuple[Group, list[dict[str, Any]]]]:
+def _measured(runs: Sequence[RunResults]) -> list[tuple[SeedGroup, list[dict[str, Any]]]]:
     """The recipes whose robustness was measured, with what is in the files of their runs; damaged ones are noticed."""
     contents = [(group, [attempt(read_robustness, run) for run in group.runs]) for group in trained(runs)]
     measured = [(group, [content for content in found if content]) for group, found in contents if any(found)]

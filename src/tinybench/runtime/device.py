@@ -244,7 +244,7 @@ class Compiled:
             return self.call(*args)
 
 
-class LaggedReader:
+class AsyncScalar:
     """Reads a small tensor that the device is still working on, without waiting for it.
 
     On CUDA each call starts a copy and returns what the previous copy brought, if that has arrived; elsewhere it reads

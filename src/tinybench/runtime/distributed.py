@@ -39,7 +39,7 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def own_keys() -> tuple[int, ...]:
+def rank_keys() -> tuple[int, ...]:
     """What to add to the keys of a random stream that has to differ between processes; nothing in the main one."""
     return () if is_main() else (rank(),)
 
@@ -82,45 +82,46 @@ def replicate(model: nn.Module) -> nn.Module:
     """What to call instead of `model` in training, so that gradients are averaged over the processes."""
     if world_size() == 1:
         return model
-    # Each process keeps BatchNorm statistics of its own until `share_buffers`: sending them every step serves nothing.
+    # Each process keeps BatchNorm statistics of its own until
+    # `broadcast_buffers`: sending them every step serves nothing.
     return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
-def unaveraged(replica: nn.Module) -> contextlib.AbstractContextManager[None]:
+def no_sync(ddp_model: nn.Module) -> contextlib.AbstractContextManager[None]:
     """The context in which gradients only add up, to be averaged with those of the next backward pass outside."""
-    return replica.no_sync() if isinstance(replica, DistributedDataParallel) else contextlib.nullcontext()
+    return ddp_model.no_sync() if isinstance(ddp_model, DistributedDataParallel) else contextlib.nullcontext()
 
 
-def share_buffers(model: nn.Module) -> None:
+def broadcast_buffers(model: nn.Module) -> None:
     """Give all processes the main one's buffers, which are those that checkpoints hold."""
     if world_size() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)
 
 
-def average_(tensor: Tensor) -> None:
+def all_reduce_mean_(tensor: Tensor) -> None:
     """Replace a tensor by its mean over the processes."""
     if world_size() > 1:
         dist.all_reduce(tensor)
         tensor /= world_size()
 
 
-def own_slice(count: int) -> slice:
+def rank_slice(count: int) -> slice:
     """This process's part of `count` things: no two processes share one, and none is left out."""
     return slice(rank() * count // world_size(), (rank() + 1) * count // world_size())
 
 
 def gather_rows(rows: Tensor, count: int) -> Tensor:
-    """All `count` rows in all processes, each of which brings those of its `own_slice`."""
+    """All `count` rows in all processes, each of which brings those of its `rank_slice`."""
     if world_size() == 1:
         return rows
     gathered = rows.new_zeros(count, *rows.shape[1:])
-    gathered[own_slice(count)] = rows
+    gathered[rank_slice(count)] = rows
     dist.all_reduce(gathered)  # a row is the sum of one process's and the others' zeros, hence exact
     return gathered
 
 
-class Agreement:
+class AnyRank:
     """What any process has been asked to do, known in all of them in the same step; to be called in every step.
 
     They exchange two integers between hosts about once a second: no device waits for it, but hosts that waited for each
@@ -152,7 +153,7 @@ class Agreement:
         return Signals(number) if number else None, bool(is_due)
 
 
-def wait_for_all() -> None:
+def barrier() -> None:
     """Go on when every process has come here."""
     _largest(0)
 

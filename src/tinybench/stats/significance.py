@@ -1,4 +1,4 @@
-"""Which differences between models are real: paired comparisons on the same test images.
+"""Which differences between models are significant: paired comparisons on the same test images.
 
 `correct` is as in `tinybench.stats.intervals`: bool (N,), or (runs, N) for the seeds of one recipe.
 """
@@ -20,7 +20,7 @@ ONE_RUN_EACH = "one run each: holds for these two networks, says nothing of othe
 ONE_RUN = "one run of {}: says nothing of its other seeds"
 COLUMNS = (
     *("model_a", "model_b", "runs_a", "runs_b", "accuracy_a", "accuracy_b"),
-    *("difference", "low", "high", "p", "p_holm", "mcnemar_p", "real", "note"),
+    *("difference", "low", "high", "p", "p_holm", "mcnemar_p", "significant", "note"),
 )
 
 
@@ -82,7 +82,7 @@ def paired_bootstrap(
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     """p values corrected for their number (Holm 1979, https://www.jstor.org/stable/4615733), in the order given.
 
-    Calling all those below 0.05 real errs in one or more of them with a chance of at most 5 %.
+    Calling all those below 0.05 significant errs in one or more of them with a chance of at most 5 %.
     """
     p = np.asarray(p_values, dtype=np.float64)
     order = p.argsort(kind="stable")
@@ -98,7 +98,7 @@ def pairwise_comparisons(
 
     Columns: model_a, model_b; runs_a, runs_b; accuracy_a, accuracy_b (percent, mean over runs); difference (points),
     low, high (its bootstrap interval, not corrected for the number of pairs); p; p_holm (p after Holm's correction over
-    all pairs); mcnemar_p; real (p_holm is below 1 - confidence); note (what a single run cannot tell, or empty).
+    all pairs); mcnemar_p; significant (p_holm is below 1 - confidence); note (what a single run cannot tell, or empty).
 
     p is McNemar's where both have one run: it holds also where few images tell them apart, and the bootstrap does not.
     It is a little more careful than the interval, which may just leave out zero at a p above 0.05. Otherwise p is the
@@ -130,14 +130,14 @@ def pairwise_comparisons(
                 "note": _note(single),
             }
         )
-    table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name not in ("p_holm", "real")])
+    table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name not in ("p_holm", "significant")])
     table["p_holm"] = holm(table["p"].to_numpy())
-    table["real"] = table["p_holm"] < 1 - confidence
+    table["significant"] = table["p_holm"] < 1 - confidence
     return table[list(COLUMNS)]
 
 
 def critical_difference_groups(comparisons: pd.DataFrame) -> list[tuple[str, ...]]:
-    """The bars of a critical-difference view: every largest set of models no two of which differ for real.
+    """The bars of a critical-difference view: every largest set of models no two of which differ significantly.
 
     The view is Demšar's (2006, https://www.jmlr.org/papers/v7/demsar06a.html), here over the pairs of one test set.
     Models and bars are ordered by accuracy, the best first; a model that differs from all others is in no bar. A bar
@@ -151,7 +151,7 @@ def critical_difference_groups(comparisons: pd.DataFrame) -> list[tuple[str, ...
     ]
     ranked = pd.concat(sides).drop_duplicates("model").sort_values("accuracy", ascending=False, kind="stable")
     rank = {model: position for position, model in enumerate(ranked["model"])}
-    alike = comparisons[~comparisons["real"].astype(bool)]
+    alike = comparisons[~comparisons["significant"].astype(bool)]
     cliques = nx.find_cliques(nx.from_pandas_edgelist(alike, "model_a", "model_b"))
     groups = [tuple(sorted(clique, key=rank.__getitem__)) for clique in cliques]
     return sorted(groups, key=lambda group: [rank[model] for model in group])

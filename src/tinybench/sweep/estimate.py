@@ -9,7 +9,7 @@ from tinybench.recipe import Recipe
 from tinybench.runtime.device import describe_environment, pick_device
 from tinybench.runtime.files import read_json
 from tinybench.sweep.plan import Run
-from tinybench.sweep.run_one import Place
+from tinybench.sweep.run_one import RunPaths
 from tinybench.training.setup import check_network, load_images
 from tinybench.training.step_time import step_seconds
 
@@ -19,22 +19,22 @@ TIMED_IMAGES = 16
 VALIDATION_SHARE = 1 / 3  # forward only, where training goes forward and twice as much backward
 
 
-def epoch_seconds(run: Run, place: Place) -> float:
+def epoch_seconds(run: Run, paths: RunPaths) -> float:
     """Seconds of one epoch with its validation.
 
     Raises:
         UserError: the data are not there, or the recipe does not fit them.
     """
     check_network(run.recipe)
-    train_images, val_images = load_images(run.recipe, place.data_dir)
+    train_images, val_images = load_images(run.recipe, paths.data_dir)
     images = len(train_images) + VALIDATION_SHARE * len(val_images)
-    known = _known_seconds_per_image(run.recipe, place)
-    return images * (known or _timed_seconds_per_image(run.recipe, train_images.num_classes, place))
+    known = _known_seconds_per_image(run.recipe, paths)
+    return images * (known or _timed_seconds_per_image(run.recipe, train_images.num_classes, paths))
 
 
-def _known_seconds_per_image(recipe: Recipe, place: Place) -> float | None:
-    here = describe_environment(pick_device(place.device))
-    newest: dict[float, Path] = {path.stat().st_mtime: path for path in place.results_dir.rglob("history.json")}
+def _known_seconds_per_image(recipe: Recipe, paths: RunPaths) -> float | None:
+    here = describe_environment(pick_device(paths.device))
+    newest: dict[float, Path] = {path.stat().st_mtime: path for path in paths.results_dir.rglob("history.json")}
     for _, path in sorted(newest.items(), reverse=True):
         try:
             history = read_json(path, formats.History)
@@ -49,8 +49,8 @@ def _known_seconds_per_image(recipe: Recipe, place: Place) -> float | None:
     return None
 
 
-def _timed_seconds_per_image(recipe: Recipe, num_classes: int, place: Place) -> float:
+def _timed_seconds_per_image(recipe: Recipe, num_classes: int, paths: RunPaths) -> float:
     if recipe.precision == "auto":  # at worst
         recipe = dataclasses.replace(recipe, precision="fp32")
     count = min(TIMED_IMAGES, recipe.batch_size)
-    return step_seconds(recipe, num_classes, pick_device(place.device), batch_size=count) / count
+    return step_seconds(recipe, num_classes, pick_device(paths.device), batch_size=count) / count

@@ -1,6 +1,6 @@
 """Where the runs of a plan are carried out: here, one after the other, or on a Ray cluster.
 
-Each executor takes the runs that are left and yields (run, reason) as they end; the reason is None for a run that went
+Each launcher takes the runs that are left and yields (run, reason) as they end; the reason is None for a run that went
 well. Each run has a process of its own, so that its peak memory is its own, and none takes the others down with it.
 """
 
@@ -20,7 +20,7 @@ from tinybench.recipe import Device
 from tinybench.runtime.processes import end_with_parent
 from tinybench.runtime.signals import StopSignals
 from tinybench.sweep.plan import Run
-from tinybench.sweep.run_one import LOG, Place, execute_logged
+from tinybench.sweep.run_one import LOG, RunPaths, run_one_logged
 from tinybench.training.trainer import Stopped
 
 POLL_SECONDS = 1.0
@@ -28,10 +28,10 @@ RETRIES = 3  # of a run whose worker was lost
 
 Outcome = tuple[Run, str | None]
 Watch = Callable[[Run], None]
-Executor = Callable[[Sequence[Run], Place, Watch], Iterator[Outcome]]
+Launcher = Callable[[Sequence[Run], RunPaths, Watch], Iterator[Outcome]]
 
 
-def run_here(runs: Sequence[Run], place: Place, watch: Watch) -> Iterator[Outcome]:
+def run_here(runs: Sequence[Run], paths: RunPaths, watch: Watch) -> Iterator[Outcome]:
     """Carry the runs out one after the other, calling `watch` every second with the run that is on.
 
     Raises:
@@ -40,7 +40,7 @@ def run_here(runs: Sequence[Run], place: Place, watch: Watch) -> Iterator[Outcom
     context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads and locks
     for run in runs:
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=_child, args=(run, place, sender), daemon=True)
+        process = context.Process(target=_child, args=(run, paths, sender), daemon=True)
         with StopSignals() as stop:
             # The mask is inherited: Ctrl-C while the child still imports is for the parent to answer.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -62,7 +62,7 @@ def run_here(runs: Sequence[Run], place: Place, watch: Watch) -> Iterator[Outcom
         try:
             yield run, receiver.recv()
         except EOFError:
-            yield run, _lost(process.exitcode, place.results_dir / run.name / LOG)
+            yield run, _lost(process.exitcode, paths.results_dir / run.name / LOG)
 
 
 def _lost(exit_code: int | None, log: Path) -> str:
@@ -72,18 +72,18 @@ def _lost(exit_code: int | None, log: Path) -> str:
     return f"its process ended with exit code {exit_code}; {log} may say why"
 
 
-def _child(run: Run, place: Place, sender: Any) -> None:
+def _child(run: Run, paths: RunPaths, sender: Any) -> None:
     os.setsid()  # Ctrl-C reaches the parent alone, which passes it on
     end_with_parent()
     # Outside of the training too, the parent's SIGTERM lets Python end in order and give its semaphores back.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with contextlib.suppress(Stopped):
-        sender.send(execute_logged(run, place))
+        sender.send(run_one_logged(run, paths))
 
 
 def run_on_ray(
     runs: Sequence[Run],
-    place: Place,
+    paths: RunPaths,
     watch: Watch,
     *,
     address: str | None = None,
@@ -111,7 +111,7 @@ def run_on_ray(
     ray.init(address=address, runtime_env=ours, log_to_driver=False, logging_level=logging.WARNING)
     have = ray.cluster_resources()
     if gpus is None:
-        gpus = usual_gpus(have, place.device)
+        gpus = usual_gpus(have, paths.device)
     print(f"each run takes {cpus:g} CPUs and {gpus:g} GPUs; the cluster has {_resources(have)}", flush=True)
     if cpus > have.get("CPU", 0) or gpus > have.get("GPU", 0):
         raise UsageError(
@@ -119,8 +119,8 @@ def run_on_ray(
             "lower --cpus_per_run or --gpus_per_run"
         )
     # A process serves one run only (max_calls), and is replaced when it or its node is lost (max_retries).
-    task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_calls=1, max_retries=RETRIES)(execute_logged)
-    pending = {task.remote(run, place): run for run in runs}
+    task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_calls=1, max_retries=RETRIES)(run_one_logged)
+    pending = {task.remote(run, paths): run for run in runs}
     while pending:
         done, _ = ray.wait(list(pending), timeout=POLL_SECONDS)
         for run in pending.values():

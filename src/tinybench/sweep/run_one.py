@@ -10,7 +10,7 @@ import filelock
 
 from tinybench.cli import console
 from tinybench.errors import UserError, out_of_memory
-from tinybench.evaluation.evaluate import TestOptions, Weights, test_run
+from tinybench.evaluation.evaluate import EvalOptions, Weights, evaluate_run
 from tinybench.profiling.inference import count_flops, measure_inference
 from tinybench.recipe import Device, Recipe, RunOptions
 from tinybench.runtime.device import memory_format, pick_device
@@ -26,7 +26,7 @@ HELD = "left to another process, which is carrying it out"  # the outcome of a r
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class RunPaths:
     """Where the runs of a plan read and write, and what they compute on."""
 
     data_dir: Path = Path("data")
@@ -34,24 +34,24 @@ class Place:
     device: Device = "auto"
 
 
-def execute(run: Run, place: Place) -> None:
+def run_one(run: Run, paths: RunPaths) -> None:
     """Do what is left of a run. Its folder then holds history, test results of every kind of weights, measurements.
 
     Raises:
         UserError: as training and testing do.
     """
-    options = RunOptions(run_name=run.name, data_dir=place.data_dir, results_dir=place.results_dir, device=place.device)
-    if epochs_done(run, place.results_dir) < run.recipe.epochs:
+    options = RunOptions(run_name=run.name, data_dir=paths.data_dir, results_dir=paths.results_dir, device=paths.device)
+    if epochs_done(run, paths.results_dir) < run.recipe.epochs:
         last = options.folder / "last.pth"
         train(run.recipe, options, resume=last if last.exists() else None)
-    device = pick_device(place.device)
+    device = pick_device(paths.device)
     checkpoint = read_checkpoint(options.folder / "best_model.pth")
     recipe = run.recipe.with_numerics_of(Recipe.from_dict(checkpoint["recipe"]))
     kinds: tuple[Weights, ...] = ("best", "last", "ema") if recipe.ema_decay else ("best", "last")
     for weights in kinds:
-        test_run(
+        evaluate_run(
             options.folder,
-            TestOptions(device=device, data_dir=place.data_dir, weights=weights, precision=recipe.precision),
+            EvalOptions(device=device, data_dir=paths.data_dir, weights=weights, precision=recipe.precision),
         )
     model = load_network(checkpoint).to(device)
     measurements = {
@@ -68,7 +68,7 @@ def execute(run: Run, place: Place) -> None:
     write_json(options.folder / MEASUREMENTS, measurements)
 
 
-def execute_logged(run: Run, place: Place) -> str | None:
+def run_one_logged(run: Run, paths: RunPaths) -> str | None:
     """Carry out a run, printing into its log.txt; the reason is returned, and kept in error.txt, if it fails.
 
     A run that another process holds is left alone: the reason is HELD. One that it has finished meanwhile is done.
@@ -76,15 +76,15 @@ def execute_logged(run: Run, place: Place) -> str | None:
     Raises:
         Stopped: a signal ended it; it can be resumed.
     """
-    folder = place.results_dir / run.name
+    folder = paths.results_dir / run.name
     try:
         with _held(folder):
-            state = status_of(run, place.results_dir, held=True).state
+            state = status_of(run, paths.results_dir, held=True).state
             if state == "running":
                 return HELD
             if state != "finished":
                 (folder / ERROR).unlink(missing_ok=True)
-                _execute_into_log(run, place, folder / LOG)
+                _run_one_into_log(run, paths, folder / LOG)
     except filelock.Timeout:
         return HELD
     except Stopped:
@@ -109,14 +109,14 @@ def _held(folder: Path) -> Iterator[None]:
         yield
 
 
-def _execute_into_log(run: Run, place: Place, path: Path) -> None:
+def _run_one_into_log(run: Run, paths: RunPaths, path: Path) -> None:
     with (
         path.open("a", encoding="utf-8", buffering=1) as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):
         try:
-            execute(run, place)
+            run_one(run, paths)
         except Stopped as error:
             print(error)
             raise

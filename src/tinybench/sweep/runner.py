@@ -7,13 +7,13 @@ from tqdm import tqdm
 from tinybench.errors import printable
 from tinybench.runtime.files import read_json
 from tinybench.sweep.estimate import epoch_seconds
-from tinybench.sweep.launchers import Executor
+from tinybench.sweep.launchers import Launcher
 from tinybench.sweep.plan import Run
-from tinybench.sweep.run_one import HELD, Place
+from tinybench.sweep.run_one import HELD, RunPaths
 from tinybench.sweep.status import Status, epochs_done
 
 
-def show_plan(name: str, runs: Sequence[Run], statuses: Mapping[str, Status], place: Place) -> None:
+def show_plan(name: str, runs: Sequence[Run], statuses: Mapping[str, Status], paths: RunPaths) -> None:
     """Print a line a recipe: its runs that are left, their epochs, and about how long they will take; then the sum.
 
     Raises:
@@ -24,7 +24,7 @@ def show_plan(name: str, runs: Sequence[Run], statuses: Mapping[str, Status], pl
     for recipe_name in dict.fromkeys(run.recipe_name for run in runs):
         mine = [run for run in runs if run.recipe_name == recipe_name]
         epochs = sum(run.recipe.epochs - statuses[run.name].epochs for run in mine)
-        seconds = epochs * epoch_seconds(mine[0], place)
+        seconds = epochs * epoch_seconds(mine[0], paths)
         total += seconds
         print(
             f"  {recipe_name:<16}{len(mine):3d} runs{epochs:6d} epochs   about {_duration(seconds)}",
@@ -34,7 +34,7 @@ def show_plan(name: str, runs: Sequence[Run], statuses: Mapping[str, Status], pl
         print(f"  one after the other on this machine: about {_duration(total)}", flush=True)
 
 
-def carry_out(runs: Sequence[Run], statuses: Mapping[str, Status], place: Place, execute: Executor) -> list[Run]:
+def carry_out(runs: Sequence[Run], statuses: Mapping[str, Status], paths: RunPaths, launch: Launcher) -> list[Run]:
     """Carry the runs out under one bar that counts epochs, and return those that failed.
 
     Raises:
@@ -46,16 +46,16 @@ def carry_out(runs: Sequence[Run], statuses: Mapping[str, Status], place: Place,
     with tqdm(total=total, initial=sum(done.values()), unit=" epochs", disable=None) as bar:
 
         def watch(run: Run) -> None:
-            epochs = epochs_done(run, place.results_dir)
+            epochs = epochs_done(run, paths.results_dir)
             bar.set_description(run.name, refresh=False)
             bar.update(epochs - done[run.name])
             bar.refresh()
             done[run.name] = epochs
 
-        for run, reason in execute(runs, place, watch):
+        for run, reason in launch(runs, paths, watch):
             watch(run)
             if reason is None:
-                results = read_json(place.results_dir / run.name / "test_results.json")
+                results = read_json(paths.results_dir / run.name / "test_results.json")
                 line = f"top-1 {results['test_acc']:.2f} %, top-5 {results['test_top5_acc']:.2f} %"
             elif reason == HELD:
                 line = reason

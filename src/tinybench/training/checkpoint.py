@@ -143,7 +143,7 @@ def write_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
             raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
-def halved(checkpoint: dict[str, Any]) -> dict[str, Any]:
+def to_half(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """The network of a checkpoint, its matrices and kernels in float16; `load_network` makes float32 of them again.
 
     Norms stay as they are: they are few, and the variances in them may be too large for float16.

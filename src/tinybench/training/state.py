@@ -19,7 +19,7 @@ class TrainingState:
 
     Attributes:
         step: steps done in the epoch that follows those in `history`.
-        replica: what to call instead of `model` in training; another one where several processes train together.
+        ddp_model: what to call instead of `model` in training; another one where several processes train together.
         sums: float32 (2,) on the device, over that epoch so far: loss and right answers of every image. Each of several
             processes extrapolates from its share; their mean is exact.
         seconds: spent in that epoch so far.
@@ -35,10 +35,10 @@ class TrainingState:
     sums: Tensor
     step: int = 0
     seconds: float = 0.0
-    replica: nn.Module = field(init=False)
+    ddp_model: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
-        self.replica = self.model
+        self.ddp_model = self.model
 
     def as_dict(self) -> dict[str, Any]:
         """What to add to a `network_checkpoint` of the model, so that `restore` can go on from it."""

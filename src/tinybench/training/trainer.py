@@ -19,7 +19,7 @@ from tinybench.inference.metrics import topk_accuracy
 from tinybench.inference.predict import predict_logits
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime import distributed
-from tinybench.runtime.device import LaggedReader, autocast, determinism, pick_device, synchronize
+from tinybench.runtime.device import AsyncScalar, autocast, determinism, pick_device, synchronize
 from tinybench.runtime.progress import Progress
 from tinybench.runtime.seeds import Purpose, derive_seed
 from tinybench.runtime.signals import StopSignals
@@ -79,8 +79,8 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
         train_images, val_images = train_images.to(device), val_images.to(device)
         files = RunFiles(options, recipe, train_images, state)
         files.begin(resume, checkpoint, overwrite)
-        distributed.wait_for_all()  # for the main process to have the folder; should it fail, all end here
-        state.replica = distributed.replicate(state.model)
+        distributed.barrier()  # for the main process to have the folder; should it fail, all end here
+        state.ddp_model = distributed.replicate(state.model)
         print(summary(recipe, state.history.about), flush=True)
         run_epochs(recipe, options, state, files, train_images, val_images, stop)
     return state.history
@@ -102,17 +102,17 @@ def run_epochs(
     history = state.history
     done = (len(history) * steps + state.step) * batch_size
     progress = Progress(recipe.epochs * steps * batch_size, done, shown=is_main)
-    saved_at, agree = time.monotonic(), distributed.Agreement()
+    saved_at, any_rank = time.monotonic(), distributed.AnyRank()
 
     with progress.bar, open_tensorboard(options, history) as log_epoch:
         for epoch in range(len(history), recipe.epochs):
-            reader, refreshed_at = LaggedReader(), time.monotonic()
+            reader, refreshed_at = AsyncScalar(), time.monotonic()
             started = time.perf_counter() - state.seconds
             set_training_mode(state.model)
             for step in range(state.step, steps):
                 batch = batches.batch(epoch, step)
                 lr = learning_rate(recipe, epoch * steps + step, steps)
-                dropout_seed = derive_seed(recipe.seed, Purpose.DROPOUT, epoch, step, *distributed.own_keys())
+                dropout_seed = derive_seed(recipe.seed, Purpose.DROPOUT, epoch, step, *distributed.rank_keys())
                 train_step(recipe, state, batch, lr, dropout_seed)
                 if state.ema:
                     state.ema.update(epoch * steps + step)
@@ -129,10 +129,10 @@ def run_epochs(
                             f"loss {loss:.3f}, accuracy {100 * correct:.1f} %",
                         )
                 due = time.monotonic() - saved_at > 60 * options.checkpoint_minutes
-                received, due = agree(stop.received, due)
+                received, due = any_rank(stop.received, due)
                 if received or due:
                     state.seconds = time.perf_counter() - started
-                    distributed.average_(state.sums)
+                    distributed.all_reduce_mean_(state.sums)
                     files.save()
                     saved_at = time.monotonic()
                 if received:
@@ -140,7 +140,7 @@ def run_epochs(
 
             synchronize(device)
             train_seconds = time.perf_counter() - started
-            distributed.average_(state.sums)
+            distributed.all_reduce_mean_(state.sums)
             loss, correct = (value / (steps * batch_size) for value in state.sums.tolist())
             size = image_size_in(recipe, epoch)
             values = {"train_loss": loss, "train_acc": 100 * correct, **validate(state.model, val_images, recipe, size)}
@@ -161,7 +161,7 @@ def run_epochs(
             saved_at = time.monotonic()
             progress.bar.write(epoch_line(epoch + 1, recipe, values, is_best=history.best_epoch == epoch + 1))
             sys.stdout.flush()  # a log file shows the line now, not when the buffer is full
-            received, _ = agree(stop.received, False, now=True)
+            received, _ = any_rank(stop.received, False, now=True)
             if received and epoch + 1 < recipe.epochs:
                 raise _stopped(received, options, f"epoch {epoch + 1}")
 
@@ -171,11 +171,11 @@ def train_step(recipe: Recipe, state: TrainingState, batch: Batch, lr: float, dr
     for group in state.optimizer.param_groups:
         group["lr"] = lr * group.get("lr_factor", 1.0)  # checkpoints of older versions have no factor
     torch.manual_seed(dropout_seed)
-    *first, last = batch.pieces(recipe.accumulate_steps)
-    with distributed.unaveraged(state.replica):
+    *first, last = batch.micro_batches(recipe.accumulate_steps)
+    with distributed.no_sync(state.ddp_model):
         for piece in first:
-            add_gradients(recipe, state, piece, len(piece) / len(batch))
-    add_gradients(recipe, state, last, len(last) / len(batch))
+            forward_backward(recipe, state, piece, len(piece) / len(batch))
+    forward_backward(recipe, state, last, len(last) / len(batch))
     if recipe.clip_grad_norm > 0:
         state.scaler.unscale_(state.optimizer)
         nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip_grad_norm)
@@ -184,15 +184,15 @@ def train_step(recipe: Recipe, state: TrainingState, batch: Batch, lr: float, dr
     state.optimizer.zero_grad(set_to_none=True)
 
 
-def add_gradients(recipe: Recipe, state: TrainingState, piece: Batch, share: float) -> None:
+def forward_backward(recipe: Recipe, state: TrainingState, piece: Batch, share: float) -> None:
     """The forward and the backward pass of a piece that is such a share of its batch."""
     with autocast(piece.images.device, recipe.precision):
-        logits = state.replica(piece.images)
-        taught = state.teacher(piece.images) if state.teacher else None
+        logits = state.ddp_model(piece.images)
+        teacher_logits = state.teacher(piece.images) if state.teacher else None
     logits = logits.float()
     loss = piece.loss(logits, build_criterion(recipe))
-    if taught is not None:
-        distilled = distillation_loss(logits, taught.float(), recipe.distill_temperature)
+    if teacher_logits is not None:
+        distilled = distillation_loss(logits, teacher_logits.float(), recipe.distill_temperature)
         loss = torch.lerp(loss, distilled, recipe.distill_weight)
     state.scaler.scale(loss * share).backward()
     sums = torch.stack((loss.detach() * len(piece), piece.correct(logits.detach())))
@@ -205,11 +205,11 @@ def validate(model: nn.Module, images: ImageSet, recipe: Recipe, image_size: int
     Args:
         image_size: side in pixels that they are scaled to.
     """
-    distributed.share_buffers(model)
+    distributed.broadcast_buffers(model)
     device = images.labels.device
     own_logits = predict_logits(
         model,
-        images.select(distributed.own_slice(len(images))),
+        images.select(distributed.rank_slice(len(images))),
         image_size=image_size,
         batch_size=images_at_once(recipe, distributed.world_size()),
         device=device,
@@ -249,7 +249,7 @@ def epoch_line(epoch: int, recipe: Recipe, values: dict[str, float], is_best: bo
 
 
 def _stopped(received: Signals, options: RunOptions, where: str) -> Stopped:
-    distributed.wait_for_all()  # the first process to leave ends the others, but one of them has to save
+    distributed.barrier()  # the first process to leave ends the others, but one of them has to save
     error = Stopped(
         f"stopped by {received.name} after {where}, saved in {options.folder}; go on with: "
         + options.command("src/train.py", "--run_name", options.run_name, "--resume")

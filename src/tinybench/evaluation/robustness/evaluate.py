@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import printable
-from tinybench.evaluation.evaluate import ROBUSTNESS, TestedNetwork, TestOptions
+from tinybench.evaluation.evaluate import ROBUSTNESS, EvalOptions, TestedNetwork
 from tinybench.evaluation.robustness.attacks import fgsm, pgd
 from tinybench.evaluation.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from tinybench.evaluation.robustness.occlusion import occlude, square_places
@@ -29,7 +29,7 @@ ATTACK_PASSES = 2 * (1 + PGD_STEPS)  # of FGSM and PGD together, there and back
 SHARES = (4, 2)  # the hidden square's side is the image's, divided by these
 
 
-def test_robustness(path: Path, options: TestOptions, *, images_per_class: int) -> dict[str, Any]:
+def test_robustness(path: Path, options: EvalOptions, *, images_per_class: int) -> dict[str, Any]:
     """Test a checkpoint on disturbed images, as `measure_robustness` says.
 
     Raises:
@@ -46,7 +46,7 @@ def former_robustness(network: TestedNetwork, *, images_per_class: int) -> dict[
 def measure_robustness(network: TestedNetwork, *, images_per_class: int) -> dict[str, Any]:
     """Test a network on disturbed test images; write robustness.json beside its checkpoint, and return what it holds.
 
-    Weights other than the best have files of their own, as test_network says. The attacks compute in fp32 whatever the
+    Weights other than the best have files of their own, as evaluate says. The attacks compute in fp32 whatever the
     options say, since gradients vanish in fp16.
 
     Args:
