@@ -221,18 +221,18 @@ def test_slicing_images_and_parameters_slices_the_result(name, stored, size):
 @pytest.mark.parametrize("name", POLICIES)
 def test_same_seed_same_bits_whatever_the_chunks_and_threads(name, monkeypatch):
     images = random_images()
-    policy = build_policy(name, 64, MEAN, STD)
-    expected = policy(images, generator(5))
+    varied = build_policy(name, 64, MEAN, STD)
+    expected = varied(images, generator(5))
     threads = torch.get_num_threads()
     try:
         for chunk, count in ((1, 1), (7, 2), (64, 3)):
             monkeypatch.setattr(policy, "CPU_CHUNK", chunk)
             torch.set_num_threads(count)
-            assert torch.equal(policy(images, generator(5)), expected)
+            assert torch.equal(varied(images, generator(5)), expected)
     finally:
         torch.set_num_threads(threads)
     if name != "none":
-        assert not torch.equal(policy(images, generator(6)), expected)
+        assert not torch.equal(varied(images, generator(6)), expected)
 
 
 def test_threads_are_as_many_as_before_and_errors_come_through(monkeypatch):
