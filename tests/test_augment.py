@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
-from tinybench.data.augment import color, geometry
+from tinybench.data.augment import color, geometry, policy
 from tinybench.data.augment.policy import POLICIES, Parameters, build_policy, normalize
 from tinybench.errors import UsageError
 
