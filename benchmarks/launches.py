@@ -125,14 +125,14 @@ def of_step(name: str, optimizer: str) -> dict[str, int]:
     labels = images.labels[:2]
     batch = Batch(torch.randn(2, 3, 64, 64), labels, labels.flip(0), 0.5)
 
-    def forward_backward() -> None:
+    def both_passes() -> None:
         forward_backward(recipe, state, batch, 1.0)
 
-    forward_backward()
+    both_passes()
     state.optimizer.step()  # makes its state
     state.optimizer.zero_grad(set_to_none=True)
     return {
-        "forward, backward": launches(forward_backward),
+        "forward, backward": launches(both_passes),
         "optimizer": launches(state.optimizer.step),
         "EMA": launches(lambda: state.ema.update(1000) if state.ema else None),
     }
