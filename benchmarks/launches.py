@@ -32,6 +32,7 @@ from tinybench.models import MODELS, list_models
 from tinybench.recipe import Recipe, get_recipe
 from tinybench.runtime.files import write_json
 from tinybench.training.setup import build_state
+from tinybench.training.trainer import forward_backward
 
 BATCH, NUM_CLASSES = 32, 200
 ALLOCATIONS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view", "lift_fresh"}
