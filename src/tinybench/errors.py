@@ -69,9 +69,17 @@ def noticed() -> Iterator[list[str]]:
             lines += dict.fromkeys(str(warning.message) for warning in caught if warning.category is Notice)
 
 
+IN_CHECKOUT = (Path(__file__).resolve().parents[2] / "pyproject.toml").is_file()
+
+
 def command(script: str, *words: str | Path) -> str:
-    """A command of this project that can be pasted into a shell."""
-    return shlex.join(["python", script, *map(str, words)])
+    """A command of this project that can be pasted into a shell.
+
+    Args:
+        script: such as src/train.py; where the package is installed, tinybench train is the same.
+    """
+    start = ["python", script] if IN_CHECKOUT else ["tinybench", Path(script).stem]
+    return shlex.join([*start, *map(str, words)])
 
 
 def printable(text: object) -> str:

@@ -11,10 +11,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from annotated_types import Interval
 
-from tinybench.errors import UsageError, command
+from tinybench.errors import UsageError, command, notice
 from tinybench.validation import validated
-
-CONFIG_FILE = Path(__file__).resolve().parents[2] / "config.py"
 
 Device = Literal["auto", "cpu", "mps", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -405,12 +403,24 @@ def check_run_name(name: str, what: str) -> None:
         raise UsageError(f"{what} {name!r} must name a folder below results_dir")
 
 
-def load_recipes(path: Path = CONFIG_FILE) -> dict[str, Recipe]:
-    """RECIPES of a configuration file, by name.
+def config_file() -> Path:
+    """config.py of the current folder if it holds RECIPES, else that of the checkout, else the one in the package."""
+    package = Path(__file__).resolve().parent
+    usual = next(path for path in (package.parents[1] / "config.py", package / "config.py") if path.is_file())
+    here = Path("config.py").resolve()
+    if here == usual or not (here.is_file() and re.search(rb"^RECIPES\b", here.read_bytes(), re.MULTILINE)):
+        return usual  # a config.py of some other program is not run
+    notice(f"recipes are those of {here}")
+    return here
+
+
+def load_recipes(path: Path | None = None) -> dict[str, Recipe]:
+    """RECIPES of a configuration file (default: `config_file()`), by name.
 
     Raises:
         UsageError: the file is missing or broken, or does not hold a dict of recipes.
     """
+    path = path or config_file()
     if not path.is_file():
         raise UsageError(f"{path} does not exist; it holds the recipes")
     loader = SourceFileLoader("tinybench_config", str(path))  # whatever the file's name ends in

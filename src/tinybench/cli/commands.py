@@ -4,8 +4,10 @@ import difflib
 import sys
 from importlib import import_module
 
+from tinybench import __version__
 from tinybench.cli import console
 from tinybench.errors import UsageError
+from tinybench.runtime.allocator import start_again
 
 # In the order of the work.
 COMMANDS = {
@@ -27,27 +29,38 @@ COMMANDS = {
 }
 
 
+# What computes for long enough to start again for it.
+LONG = {"train", "test", "compare", "profile_step", "doctor"}
+
+
 def start(name: str) -> None:
     """Run a command with the flags in sys.argv, and exit with its status.
 
     Its modules are imported here and not above, so that Ctrl-C and missing packages end in one line then too.
     """
+    if name in LONG:
+        start_again()
     console.run(lambda: import_module(f"tinybench.cli.{name}").main())
 
 
 def main() -> None:
     """The command `tinybench`: its first word names the command, the others are that one's flags."""
-    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    word = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    name = word.replace("-", "_")  # as in the names of flags
     if name in COMMANDS:
         sys.argv[:2] = [f"tinybench {name}"]
         start(name)
-    console.run(lambda: _help(name))
+    console.run(lambda: _answer(word))
 
 
-def _help(name: str) -> None:
-    if name not in ("-h", "--help"):
-        closest = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0)[0]
-        raise UsageError(f"there is no command {name}; the closest is {closest}, and tinybench --help lists all")
-    print("usage: tinybench COMMAND [FLAGS]; tinybench COMMAND --help lists the flags\n")
-    for command, about in COMMANDS.items():
-        print(f"  {command:<20}{about}")
+def _answer(word: str) -> None:
+    """Answer what is no command: --help, --version, or a slip of the pen."""
+    if word == "--version":
+        print(f"tinybench {__version__}")
+    elif word in ("-h", "--help"):
+        print("usage: tinybench COMMAND [FLAGS]; tinybench COMMAND --help lists the flags\n")
+        for name, about in COMMANDS.items():
+            print(f"  {name:<20}{about}")
+    else:
+        closest = difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0)[0]
+        raise UsageError(f"there is no command {word}; the closest is {closest}, and tinybench --help lists all")

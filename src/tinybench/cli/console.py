@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, TypeVar, cast, get_origin
 
-from tinybench.errors import NO_MEMORY, Notice, UsageError, UserError, out_of_memory, printable, reason
+from tinybench.errors import IN_CHECKOUT, NO_MEMORY, Notice, UsageError, UserError, out_of_memory, printable, reason
 
 Arguments = TypeVar("Arguments")
 
@@ -22,6 +22,8 @@ Arguments = TypeVar("Arguments")
 # torchrun ends all processes once one has failed, the others first leave those some time to say why.
 PRINTS, REPORTS = os.environ.get("RANK", "0") == "0", os.environ.get("LOCAL_RANK", "0") == "0"
 SILENT_SECONDS = 5
+
+INSTALL = "pip install -r requirements.txt" if IN_CHECKOUT else "pip install --upgrade tinybench"
 
 
 def parse(arguments: type[Arguments], description: str | None, **options: Any) -> Arguments:
@@ -194,6 +196,12 @@ def run(main: Callable[[], int | None]) -> NoReturn:
             raise
         report(f"error: {error}")
         status = error.status
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if debug or package in ("", "tinybench"):
+            raise
+        report(f"error: the package {package} is missing; type: python -m {INSTALL}")
+        status = 1
     except KeyboardInterrupt:
         report("interrupted")
         status = 130

@@ -65,6 +65,7 @@ def report(found: dict[str, Any]) -> str:
             about += ", emulated: slower than fp32"
         lines.append(f"{name:<12}{about}")
     lines.append(f"memory      {found['gigabytes_per_second']:.3g} GB/s")
+    lines.append(f"allocator   {machine['allocator']}")
     for data in found["datasets"]:
         lines.append(f"data        {data['name']}: {data['problem'] or data['about']}")
     if not found["datasets"]:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from tinybench.errors import UsageError, UserError
+from tinybench.runtime import allocator
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 NHWC_ON_MPS = "2.14"  # torch; before, BatchNorm's gradients are wrong there, or it crashes (pytorch #175189, #188371)
@@ -187,6 +188,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "device_name": name,
         "fp32_products": "tf32" if _has_tf32(device) else "fp32",
         "threads": torch.get_num_threads(),
+        "allocator": allocator.describe(os.environ),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "platform": platform.platform(),

@@ -17,6 +17,7 @@ from typing import Any
 import tinybench
 from tinybench.errors import UsageError
 from tinybench.recipe import Device
+from tinybench.runtime.allocator import SWITCH, TUNABLES
 from tinybench.runtime.processes import end_with_parent
 from tinybench.runtime.signals import StopSignals
 from tinybench.sweep.plan import Run
@@ -107,7 +108,10 @@ def run_on_ray(
     except ImportError as error:
         raise UsageError("--executor ray needs a package: pip install 'ray[default]'") from error
     # The nodes need the packages of requirements.txt; our own one travels with the job.
-    ours = {"py_modules": [str(Path(tinybench.__file__).parent)]}
+    ours = {
+        "py_modules": [str(Path(tinybench.__file__).parent)],
+        "env_vars": {name: os.environ[name] for name in (SWITCH, TUNABLES) if name in os.environ},
+    }
     ray.init(address=address, runtime_env=ours, log_to_driver=False, logging_level=logging.WARNING)
     have = ray.cluster_resources()
     if gpus is None:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import pickle
 import re
+import shlex
 import zipfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,7 +23,7 @@ from typing_extensions import TypedDict
 
 from tinybench.data import datasets
 from tinybench.data.imageset import ImageSet
-from tinybench.errors import UsageError, UserError, command
+from tinybench.errors import UsageError, UserError
 from tinybench.formats import Color, Count
 from tinybench.models import build_model
 from tinybench.recipe import IMAGENET, Recipe
@@ -228,7 +229,7 @@ def _refusal(path: Path, reason: str) -> str:
     )
     return (
         f"{path} holds {kind[1]} beside tensors and plain types; it is not read, as such a file can run code. If you "
-        f"trust whoever made it, this leaves the weights in {target}: {command('-c', code)}"
+        f"trust whoever made it, this leaves the weights in {target}: {shlex.join(['python', '-c', code])}"
     )
 
 
