@@ -22,7 +22,7 @@ from tinybench.results.predictions import reliability_table
 from tinybench.results.runs import PUBLISHED_COLUMNS, load_runs, read_published
 from tinybench.runtime.files import read_json, write_json
 
-ALL = {**COMPARISON, "confusion_matrix": figures.confusion_matrix}
+ALL = {**{name: getattr(figures, name) for name in COMPARISON}, "confusion_matrix": figures.confusion_matrix}
 LABELS = {name: f"plan/{name}, {NETWORK_TITLES[name]}" for name in NETWORKS}
 NEED_TWO = ("critical_differences", "agreement_between_models")
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from tinybench.errors import UsageError
-from tinybench.models import MODELS
 from tinybench.recipe import Recipe, load_recipes
 
 
@@ -16,6 +15,8 @@ def load_model_file(path: Path) -> dict[str, Recipe]:
     Raises:
         UsageError: the file is missing or broken, adds no network, has no RECIPES, or reuses a name.
     """
+    from tinybench.models import MODELS  # torch, which is slow to import
+
     before = dict(MODELS)
     recipes = load_recipes(path)
     replaced = [name for name, info in before.items() if MODELS.get(name) is not info]

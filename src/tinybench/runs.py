@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from tinybench.errors import UsageError, UserError, command
 from tinybench.runtime.files import read_json
 
 BEST = "best_model.pth"  # the network of a run's best epoch
+Weights = Literal["best", "last", "ema"]
+CHECKPOINTS: dict[Weights, str] = {"best": BEST, "last": "last.pth", "ema": "last.pth"}
 PREDICTIONS = "predictions.npz"  # what it answered to the test images
 
 

@@ -8,18 +8,16 @@ import dataclasses
 import functools
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tinybench.cli import console
 from tinybench.errors import UsageError
 from tinybench.recipe import Count, Device, Draft, NotNegative, Recipe
-from tinybench.results.comparison import describe, write_comparison
-from tinybench.sweep.launchers import Launcher, run_here, run_on_ray
 from tinybench.sweep.plan import Plan, read_plan
-from tinybench.sweep.run_one import RunPaths
-from tinybench.sweep.runner import carry_out, show_plan, status_line
-from tinybench.sweep.status import status_of
 from tinybench.words import listed
+
+if TYPE_CHECKING:
+    from tinybench.sweep.launchers import Launcher
 
 
 @dataclass(kw_only=True)
@@ -60,6 +58,11 @@ class Arguments:
 
 def main() -> int:
     arguments = console.parse(Arguments, __doc__)
+    from tinybench.results.comparison import describe, write_comparison
+    from tinybench.sweep.run_one import RunPaths
+    from tinybench.sweep.runner import carry_out, show_plan, status_line
+    from tinybench.sweep.status import status_of
+
     console.require(not arguments.status, ["dry_run"], "does nothing with --status, which shows where the runs stand")
     paths = RunPaths(data_dir=arguments.data_dir, results_dir=arguments.results_dir, device=arguments.device)
     plan = make_plan(arguments)
@@ -93,7 +96,9 @@ def make_plan(arguments: Arguments) -> Plan:
     return dataclasses.replace(plan, **flags, overrides=overrides)
 
 
-def choose_launcher(arguments: Arguments) -> Launcher:
+def choose_launcher(arguments: Arguments) -> "Launcher":
+    from tinybench.sweep.launchers import run_here, run_on_ray
+
     if arguments.executor == "ray":
         return functools.partial(
             run_on_ray, address=arguments.ray_address, cpus=arguments.cpus_per_run, gpus=arguments.gpus_per_run

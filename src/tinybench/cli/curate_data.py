@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinybench.cli import console
-from tinybench.data.prepare.curate import NAME, curate, is_published_source
-from tinybench.data.prepare.packed import is_intact, summarize
 
 
 @dataclass(kw_only=True)
@@ -25,6 +23,9 @@ class Arguments:
 
 def main() -> None:
     arguments = console.parse(Arguments, __doc__)
+    from tinybench.data.prepare.curate import NAME, curate, is_published_source
+    from tinybench.data.prepare.packed import is_intact, summarize
+
     folder = arguments.data_dir / "curated" / NAME
     if arguments.source is None and is_intact(folder):
         print("already curated; --source makes it anew")

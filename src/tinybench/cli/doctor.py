@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinybench.cli import console
-from tinybench.profiling.doctor import examine, is_well, report
 from tinybench.recipe import Device
-from tinybench.runtime.device import pick_device
 
 
 @dataclass(kw_only=True)
@@ -28,6 +26,9 @@ class Arguments:
 
 def main() -> int:
     arguments = console.parse(Arguments, __doc__)
+    from tinybench.profiling.doctor import examine, is_well, report
+    from tinybench.runtime.device import pick_device
+
     found = examine(pick_device(arguments.device), arguments.data_dir, arguments.verify, arguments.check)
     print(json.dumps(found, indent=2) if arguments.json else report(found))
     return 0 if is_well(found) else 1

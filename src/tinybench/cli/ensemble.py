@@ -7,7 +7,6 @@ from typing import Annotated
 import tyro
 
 from tinybench.cli import console
-from tinybench.results.ensembles import score_line, write_ensemble
 from tinybench.runs import PREDICTIONS, pick_runs
 
 
@@ -29,6 +28,8 @@ class Arguments:
 
 def main() -> None:
     arguments = console.parse(Arguments, __doc__)
+    from tinybench.results.ensembles import score_line, write_ensemble
+
     runs = (*arguments.run, *pick_runs(arguments.results_dir, models=arguments.model, file=PREDICTIONS))
     path, results = write_ensemble(arguments.results_dir, runs, arguments.name, force=arguments.force)
     for member in results["members"]:

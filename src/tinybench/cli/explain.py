@@ -10,10 +10,6 @@ from pathlib import Path
 from tinybench.cli import console
 from tinybench.cli.run_arguments import NetworkArguments
 from tinybench.errors import UserError, printable
-from tinybench.evaluation.explain import draw, explain
-from tinybench.inference.classifier import Classifier, find_checkpoint, introduction, list_images
-from tinybench.runtime.device import pick_device
-from tinybench.runtime.pictures import save_figure
 
 DPI = 150
 
@@ -30,6 +26,11 @@ class Arguments(NetworkArguments):
 
 def main() -> int:
     arguments = console.parse(Arguments, __doc__)
+    from tinybench.evaluation.explain import draw, explain
+    from tinybench.inference.classifier import Classifier, find_checkpoint, introduction, list_images
+    from tinybench.runtime.device import pick_device
+    from tinybench.runtime.pictures import save_figure
+
     arguments.check()
     paths = list(list_images(list(arguments.image)))
     checkpoint = arguments.checkpoint or find_checkpoint(arguments)

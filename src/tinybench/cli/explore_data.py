@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinybench.cli import console
-from tinybench.data.datasets import NAMES, load
-from tinybench.data.prepare.explore import describe, explore
 from tinybench.recipe import Side
 from tinybench.runtime.files import check_output, has_keys, update_json
 
@@ -32,6 +30,9 @@ class Arguments:
 
 def main() -> None:
     arguments = console.parse(Arguments, __doc__)
+    from tinybench.data.datasets import NAMES, load
+    from tinybench.data.prepare.explore import describe, explore
+
     console.require(arguments.dataset not in NAMES, ["image_size"], f"goes with a folder, not with {arguments.dataset}")
     if arguments.statistics:
         train = load(

@@ -10,8 +10,6 @@ from pathlib import Path
 from tinybench.cli import console
 from tinybench.cli.run_arguments import RunArguments
 from tinybench.errors import UsageError, printable
-from tinybench.inference.classifier import find_checkpoint
-from tinybench.training.checkpoint import read_checkpoint, to_half, write_checkpoint
 
 
 @dataclass(kw_only=True)
@@ -22,6 +20,9 @@ class Arguments(RunArguments):
 
 def main() -> None:
     arguments = console.parse(Arguments, __doc__)
+    from tinybench.inference.classifier import find_checkpoint
+    from tinybench.training.checkpoint import read_checkpoint, to_half, write_checkpoint
+
     arguments.check()
     source = find_checkpoint(arguments)
     if arguments.output.exists():

@@ -12,9 +12,7 @@ from pathlib import Path
 from tinybench.cli import console
 from tinybench.cli.run_arguments import NetworkArguments
 from tinybench.errors import UserError, printable
-from tinybench.inference.classifier import Classifier, find_checkpoint, introduction, list_images
 from tinybench.recipe import Count
-from tinybench.runtime.device import pick_device
 
 
 @dataclass(kw_only=True)
@@ -29,6 +27,9 @@ class Arguments(NetworkArguments):
 
 def main() -> int:
     arguments = console.parse(Arguments, __doc__)
+    from tinybench.inference.classifier import Classifier, find_checkpoint, introduction, list_images
+    from tinybench.runtime.device import pick_device
+
     arguments.check()
     paths = list(list_images(list(arguments.image)))
     checkpoint = arguments.checkpoint or find_checkpoint(arguments)

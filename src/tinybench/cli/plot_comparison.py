@@ -4,30 +4,30 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
-from tinybench import figures
 from tinybench.cli import console
 from tinybench.errors import UserError, printable
-from tinybench.results.groups import comparable_runs, trained
-from tinybench.results.runs import RunResults, load_runs, read_published
-from tinybench.runtime.pictures import save_figure
 
-# Figures of a comparison that are drawn from the runs alone, by the name of their file.
-COMPARISON: dict[str, Callable[[Sequence[RunResults]], Figure]] = {
-    "learning_curves": figures.learning_curves,
-    "learning_rates": figures.learning_rates,
-    "generalization_gap": figures.generalization_gap,
-    "accuracy_bars": figures.accuracy_bars,
-    "accuracy_against_costs": figures.accuracy_against_costs,
-    "critical_differences": figures.critical_differences,
-    "class_accuracy": figures.class_accuracy,
-    "agreement_between_models": figures.agreement_between_models,
-    "reliability_diagram": figures.reliability_diagram,
-    "corruption_curves": figures.corruption_curves,
-    "attack_curves": figures.attack_curves,
-}
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tinybench.results.runs import RunResults
+
+# Functions of `figures` that draw a comparison from the runs alone.
+COMPARISON = (
+    "learning_curves",
+    "learning_rates",
+    "generalization_gap",
+    "accuracy_bars",
+    "accuracy_against_costs",
+    "critical_differences",
+    "class_accuracy",
+    "agreement_between_models",
+    "reliability_diagram",
+    "corruption_curves",
+    "attack_curves",
+)
 
 
 @dataclass(kw_only=True)
@@ -51,6 +51,10 @@ def main() -> None:
         UserError: there is no such plan, or no run at all.
     """
     arguments = console.parse(Arguments, __doc__)
+    from tinybench.results.groups import comparable_runs, trained
+    from tinybench.results.runs import load_runs
+    from tinybench.runtime.pictures import save_figure
+
     runs = comparable_runs(load_runs(arguments.results_dir), arguments.plan)
     trained(runs)
     folder = arguments.output_dir / (runs[0].plan or "runs")
@@ -68,9 +72,13 @@ def main() -> None:
         print(printable(f"not drawn: {name}: {reason}"))
 
 
-def _comparison(runs: Sequence[RunResults], results_dir: Path) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    for name, draw in COMPARISON.items():
-        yield name, partial(draw, runs)
+def _comparison(runs: Sequence["RunResults"], results_dir: Path) -> Iterator[tuple[str, Callable[[], "Figure"]]]:
+    from tinybench import figures
+    from tinybench.results.groups import trained
+    from tinybench.results.runs import read_published
+
+    for name in COMPARISON:
+        yield name, partial(getattr(figures, name), runs)
     for group in trained(runs):
         yield f"confusion_matrix_{group.recipe.replace('/', '_')}", partial(figures.confusion_matrix, runs, group.label)
     yield "published_accuracy", lambda: figures.published_accuracy(runs, read_published(results_dir))

@@ -1,8 +1,7 @@
 """Draw the training and validation loss of runs: `python plots/plot_training_loss.py --run resnet`."""
 
 from tinybench.cli.plots import plot_runs
-from tinybench.figures import training_loss
 
 
 def main() -> None:
-    plot_runs(training_loss, "training_loss.png", __doc__)
+    plot_runs("training_loss", __doc__)

@@ -1,17 +1,11 @@
 """What plot_training_loss and plot_training_acc share: runs to draw, and where the picture goes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
 
 from tinybench.cli import console
 from tinybench.errors import UsageError, printable
-from tinybench.results.runs import read_history
 from tinybench.runs import find_runs, pick_runs
-from tinybench.runtime.pictures import save_figure
 
 
 @dataclass(kw_only=True)
@@ -30,9 +24,13 @@ class PlotArguments:
     """Show the whole traceback of an error."""
 
 
-def plot_runs(draw: Callable[[str, dict[str, Any]], Figure], file_name: str, description: str | None) -> None:
-    """Parse the command line, draw each run's history and save the pictures."""
+def plot_runs(figure: str, description: str | None) -> None:
+    """Parse the command line, draw each run's history with that function of `figures`, and save the pictures."""
     arguments = console.parse(PlotArguments, description)
+    from tinybench import figures
+    from tinybench.results.runs import read_history
+    from tinybench.runtime.pictures import save_figure
+
     # All histories first: a name mistyped leaves nothing half done.
     runs = pick_runs(arguments.results_dir, arguments.run, arguments.model, file="history.json")
     if not runs:
@@ -41,6 +39,6 @@ def plot_runs(draw: Callable[[str, dict[str, Any]], Figure], file_name: str, des
         )
     histories = {run: read_history(arguments.results_dir, run) for run in runs}
     for run, history in histories.items():
-        path = arguments.output_dir / run / file_name
-        save_figure(draw(run, history), path, force=arguments.force)
+        path = arguments.output_dir / run / f"{figure}.png"
+        save_figure(getattr(figures, figure)(run, history), path, force=arguments.force)
         print(printable(path))

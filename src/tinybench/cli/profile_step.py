@@ -12,13 +12,8 @@ from typing import Annotated, Any
 from annotated_types import Interval
 
 from tinybench.cli import console
-from tinybench.figures import roofline
-from tinybench.models import get_model_info
-from tinybench.profiling.layers import profile_step
 from tinybench.recipe import Count, Device, Precision, Side, get_recipe
-from tinybench.runtime.device import check_precision, pick_device
 from tinybench.runtime.files import check_output, has_keys, write_json
-from tinybench.runtime.pictures import is_picture, save_figure
 
 
 @dataclass(kw_only=True)
@@ -48,6 +43,12 @@ class Arguments:
 
 def main() -> None:
     arguments = console.parse(Arguments, __doc__)
+    from tinybench.figures import roofline
+    from tinybench.models import get_model_info
+    from tinybench.profiling.layers import profile_step
+    from tinybench.runtime.device import check_precision, pick_device
+    from tinybench.runtime.pictures import is_picture, save_figure
+
     device = pick_device(arguments.device)
     check_precision(device, arguments.precision, channels_last=arguments.channels_last)
     recipe = dataclasses.replace(

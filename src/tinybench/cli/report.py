@@ -5,7 +5,6 @@ from pathlib import Path
 
 from tinybench.cli import console
 from tinybench.errors import printable
-from tinybench.report import build_report
 
 
 @dataclass(kw_only=True)
@@ -24,6 +23,8 @@ class Arguments:
 
 def main() -> None:
     arguments = console.parse(Arguments, __doc__)
+    from tinybench.report import build_report
+
     output = arguments.output or arguments.results_dir / "report.html"
     content = build_report(arguments.results_dir, output, arguments.plan, force=arguments.force)
     rows = sum(len(group["rows"]) for group in content["groups"])

@@ -6,23 +6,16 @@ Without --run, every trained run is tested that has not been, or whose weights o
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinybench.cli import console
 from tinybench.cli.run_arguments import NetworkArguments
 from tinybench.errors import UsageError, UserError
-from tinybench.evaluation.evaluate import (
-    CHECKPOINTS,
-    EvalOptions,
-    TestedNetwork,
-    Weights,
-    evaluate,
-    former_results,
-    result_line,
-)
-from tinybench.evaluation.robustness.evaluate import former_robustness, measure_robustness, robustness_line
 from tinybench.recipe import Count, CountOrNone, Precision
-from tinybench.runs import find_runs
-from tinybench.runtime.device import pick_device
+from tinybench.runs import CHECKPOINTS, Weights, find_runs
+
+if TYPE_CHECKING:
+    from tinybench.evaluation.evaluate import EvalOptions
 
 
 @dataclass(kw_only=True)
@@ -59,6 +52,9 @@ class Arguments(NetworkArguments):
 
 def main() -> int:
     arguments = console.parse(Arguments, __doc__)
+    from tinybench.evaluation.evaluate import EvalOptions
+    from tinybench.runtime.device import pick_device
+
     arguments.check()
     console.require(arguments.robustness, ["robustness_images"], "goes with --robustness")
     console.require(arguments.errors, ["output_dir", "force"], "goes with --errors")
@@ -98,12 +94,15 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def test(name: str, checkpoint: Path, arguments: Arguments, options: EvalOptions, *, again: bool) -> bool:
+def test(name: str, checkpoint: Path, arguments: Arguments, options: "EvalOptions", *, again: bool) -> bool:
     """Test a checkpoint and print what came of it; whether there was anything to do.
 
     Args:
         again: also what has been tested already, with results that still hold.
     """
+    from tinybench.evaluation.evaluate import TestedNetwork, evaluate, former_results, result_line
+    from tinybench.evaluation.robustness.evaluate import former_robustness, measure_robustness, robustness_line
+
     network = TestedNetwork(checkpoint, options)
     former = {} if again else former_results(network)
     results = former or evaluate(network)

@@ -6,13 +6,14 @@ starts it: `torchrun --nproc_per_node=4 src/train.py --model resnet`.
 """
 
 from tinybench.cli.train_arguments import parse_arguments
-from tinybench.data.datasets import download
-from tinybench.runtime.distributed import process_group
-from tinybench.training.trainer import train
 
 
 def main() -> None:
     recipe, arguments = parse_arguments(__doc__)
+    from tinybench.data.datasets import download
+    from tinybench.runtime.distributed import process_group
+    from tinybench.training.trainer import train
+
     options = arguments.options()
     if arguments.download:
         download(recipe.dataset, options.data_dir)

@@ -9,10 +9,7 @@ from pathlib import Path
 from tinybench.cli import console
 from tinybench.errors import UsageError, UserError
 from tinybench.model_file import load_model_file
-from tinybench.models import get_model_info
 from tinybench.recipe import Device, Draft, Recipe, RunOptions, changes, check_run_name, get_recipe, load_recipes
-from tinybench.training.checkpoint import read_checkpoint
-from tinybench.training.state import has_begun
 
 
 @dataclass(kw_only=True)
@@ -73,13 +70,14 @@ def parse_arguments(description: str | None) -> tuple[Recipe, TrainArguments]:
     recipes = load_recipes()
     if first.model_file:
         recipes |= load_model_file(first.model_file)
-    name = first.recipe or get_model_info(first.model or Recipe.model).recipe
+    name = first.recipe or _recipe_of(first.model or Recipe.model, recipes)
     given = _run_of(first.resume[0], first.results_dir) if first.resume else ""
     run_name = first.run_name or given or name
     check_run_name(run_name, "run_name")
     checkpoint = _checkpoint(first.resume, first.results_dir / run_name)
     base, begun = _saved_recipe(checkpoint) if checkpoint else (get_recipe(name, recipes), False)
     arguments = console.parse(TrainArguments, description, default=TrainArguments(settings=Draft(**base.as_dict())))
+
     arguments.run_name = run_name
     if first.resume is not None and checkpoint is None:
         if arguments.overwrite:
@@ -107,6 +105,15 @@ def _with_stated(base: Recipe, settings: Draft, begun: bool) -> Recipe:
     return recipe
 
 
+def _recipe_of(model: str, recipes: dict[str, Recipe]) -> str:
+    """The entry of config.py for a network: the one of its name; where there is none, its registration says."""
+    if model in recipes:
+        return model
+    from tinybench.models import get_model_info  # torch, which is slow to import
+
+    return get_model_info(model).recipe
+
+
 def _first_look() -> argparse.Namespace:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--recipe", default="")
@@ -129,6 +136,9 @@ def _run_of(checkpoint: Path, results_dir: Path) -> str:
 
 def _saved_recipe(path: Path) -> tuple[Recipe, bool]:
     """The recipe of a checkpoint, and whether a step has been done with it."""
+    from tinybench.training.checkpoint import read_checkpoint
+    from tinybench.training.state import has_begun
+
     try:
         checkpoint = read_checkpoint(path)
         return Recipe.from_dict(checkpoint["recipe"]), has_begun(checkpoint)

@@ -25,17 +25,14 @@ from tinybench.formats import SHOWN
 from tinybench.inference import metrics
 from tinybench.inference.predict import Tick, ignore, predict_logits
 from tinybench.recipe import Recipe
-from tinybench.runs import BEST, PREDICTIONS
+from tinybench.runs import CHECKPOINTS, PREDICTIONS, Weights
 from tinybench.runtime.device import check_precision, describe_environment, memory_format, nhwc_is_right, synchronize
 from tinybench.runtime.files import atomic_paths, json_text, read_json
 from tinybench.training.checkpoint import check_data, load_network, read_checkpoint, weights_fingerprint
 from tinybench.training.setup import load_images
 
-Weights = Literal["best", "last", "ema"]
-
 RESULTS, ROBUSTNESS = "test_results.json", "robustness.json"
 PATIENCE = 2  # seconds, after which a bar appears
-CHECKPOINTS: dict[Weights, str] = {"best": BEST, "last": "last.pth", "ema": "last.pth"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 from tinybench import formats
 from tinybench.errors import UsageError
-from tinybench.models import MODELS
 from tinybench.recipe import Recipe, check_run_name, get_recipe
 from tinybench.validation import validated
 
@@ -117,4 +116,6 @@ def read_plan(path: Path) -> Plan:
 
 
 def _registry() -> list[str]:
+    from tinybench.models import MODELS  # torch, which is slow to import
+
     return [info.recipe for info in MODELS.values() if info.compared]
