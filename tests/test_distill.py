@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from tinybench.data.augment.policy import normalize
 from tinybench.errors import UsageError, UserError
+from tinybench.inference.checkpoint import network_checkpoint, network_options, read_checkpoint, write_checkpoint
 from tinybench.models import build_model
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.training import trainer
-from tinybench.training.checkpoint import network_checkpoint, network_options, read_checkpoint, write_checkpoint
 from tinybench.training.distill import Teacher, distillation_loss
 from tinybench.training.setup import load_images
 from tinybench.training.trainer import Stopped, train, train_step

@@ -19,11 +19,11 @@ from tinybench.errors import UsageError, UserError
 from tinybench.evaluation import evaluate
 from tinybench.evaluation.evaluate import EvalOptions
 from tinybench.inference import metrics
+from tinybench.inference.checkpoint import load_network, read_checkpoint, write_checkpoint
 from tinybench.inference.classifier import Classifier, find_checkpoint, list_images
-from tinybench.inference.predict import predict_logits
+from tinybench.inference.predictor import predict_logits
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runs import find_runs, pick_runs
-from tinybench.training.checkpoint import load_network, read_checkpoint, write_checkpoint
 from tinybench.training.trainer import train
 
 REPOSITORY = Path(__file__).resolve().parents[1]

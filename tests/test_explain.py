@@ -11,10 +11,10 @@ from torch import nn
 
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation.explain import attention_rollout, draw, explain, grad_cam
+from tinybench.inference.checkpoint import read_checkpoint, write_checkpoint
 from tinybench.inference.classifier import Classifier
 from tinybench.models import MODELS, build_model
 from tinybench.recipe import Recipe
-from tinybench.training.checkpoint import read_checkpoint, write_checkpoint
 
 CPU = torch.device("cpu")
 CNNS = [name for name in MODELS if name not in ("vit", "svm")]

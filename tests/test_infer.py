@@ -12,10 +12,10 @@ from PIL import Image
 
 from tinybench.data import datasets
 from tinybench.errors import UserError
+from tinybench.inference.checkpoint import load_network, network_checkpoint, network_options, to_half, write_checkpoint
 from tinybench.inference.classifier import Classifier
 from tinybench.models import build_model
 from tinybench.recipe import Recipe
-from tinybench.training.checkpoint import load_network, network_checkpoint, network_options, to_half, write_checkpoint
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -19,10 +19,10 @@ from tinybench.evaluation.robustness import evaluate
 from tinybench.evaluation.robustness.attacks import PixelNetwork, fgsm, pgd
 from tinybench.evaluation.robustness.corruptions import CORRUPTIONS
 from tinybench.evaluation.robustness.occlusion import GRAY, occlude, square_places
-from tinybench.inference.predict import predict_logits
+from tinybench.inference.checkpoint import load_network, read_checkpoint, write_checkpoint
+from tinybench.inference.predictor import predict_logits
 from tinybench.models import build_model
 from tinybench.results.robustness import mean_corruption_error
-from tinybench.training.checkpoint import load_network, read_checkpoint, write_checkpoint
 
 CPU = torch.device("cpu")
 

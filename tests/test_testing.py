@@ -18,11 +18,11 @@ from tinybench.data import datasets
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation import evaluate
 from tinybench.evaluation.evaluate import EvalOptions
+from tinybench.inference.checkpoint import network_checkpoint, network_options, read_checkpoint, write_checkpoint
 from tinybench.inference.classifier import Classifier
 from tinybench.models import build_model
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime.files import write_json
-from tinybench.training.checkpoint import network_checkpoint, network_options, read_checkpoint, write_checkpoint
 from tinybench.training.trainer import train
 
 REPOSITORY = Path(__file__).resolve().parents[1]

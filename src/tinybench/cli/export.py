@@ -10,8 +10,8 @@ from pathlib import Path
 from tinybench.cli import console
 from tinybench.cli.run_arguments import RunArguments
 from tinybench.errors import UsageError, printable
+from tinybench.inference.checkpoint import read_checkpoint, to_half, write_checkpoint
 from tinybench.inference.classifier import find_checkpoint
-from tinybench.training.checkpoint import read_checkpoint, to_half, write_checkpoint
 
 
 @dataclass(kw_only=True)

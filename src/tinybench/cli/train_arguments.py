@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tinybench.cli import console
 from tinybench.errors import UsageError, UserError
+from tinybench.inference.checkpoint import read_checkpoint
 from tinybench.model_file import load_model_file
 from tinybench.models import get_model_info
 from tinybench.recipe import Device, Draft, Recipe, RunOptions, changes, check_run_name, get_recipe, load_recipes
-from tinybench.training.checkpoint import read_checkpoint
 from tinybench.training.state import has_begun
 
 

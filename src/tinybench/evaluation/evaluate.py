@@ -23,12 +23,12 @@ from tinybench.evaluation.calibration import fit_temperature
 from tinybench.evaluation.robustness.attacks import PixelNetwork
 from tinybench.formats import SHOWN
 from tinybench.inference import metrics
-from tinybench.inference.predict import Tick, ignore, predict_logits
+from tinybench.inference.checkpoint import check_data, load_network, read_checkpoint, weights_fingerprint
+from tinybench.inference.predictor import Tick, ignore, predict_logits
 from tinybench.recipe import Recipe
 from tinybench.runs import BEST, PREDICTIONS
 from tinybench.runtime.device import check_precision, describe_environment, memory_format, nhwc_is_right, synchronize
 from tinybench.runtime.files import atomic_paths, json_text, read_json
-from tinybench.training.checkpoint import check_data, load_network, read_checkpoint, weights_fingerprint
 from tinybench.training.setup import load_images
 
 Weights = Literal["best", "last", "ema"]

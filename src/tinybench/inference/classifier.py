@@ -14,10 +14,10 @@ from tinybench.data.augment.policy import normalize
 from tinybench.data.prepare.decode import IMAGE_SUFFIXES, decode_square
 from tinybench.data.prepare.folders import is_image, list_files
 from tinybench.errors import UsageError, UserError, printable
+from tinybench.inference.checkpoint import load_network, read_checkpoint
 from tinybench.inference.metrics import require_finite
 from tinybench.runs import BEST, find_runs
 from tinybench.runtime.files import read_json
-from tinybench.training.checkpoint import load_network, read_checkpoint
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import filelock
 from tinybench.cli import console
 from tinybench.errors import UserError, out_of_memory
 from tinybench.evaluation.evaluate import EvalOptions, Weights, evaluate_run
+from tinybench.inference.checkpoint import load_network, read_checkpoint
 from tinybench.profiling.inference import count_flops, measure_inference
 from tinybench.recipe import Device, Recipe, RunOptions
 from tinybench.runtime.device import memory_format, pick_device
 from tinybench.runtime.files import write_json, write_text
 from tinybench.sweep.plan import Run
 from tinybench.sweep.status import ERROR, LOCK, MEASUREMENTS, epochs_done, status_of
-from tinybench.training.checkpoint import load_network, read_checkpoint
 from tinybench.training.setup import PROBED_SECONDS
 from tinybench.training.trainer import Stopped, train
 

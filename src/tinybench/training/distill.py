@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from tinybench.data.augment.geometry import resize
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UsageError
+from tinybench.inference.checkpoint import load_network, read_checkpoint
 from tinybench.recipe import Recipe
-from tinybench.training.checkpoint import load_network, read_checkpoint
 
 
 class Teacher(nn.Module):

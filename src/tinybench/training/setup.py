@@ -14,6 +14,7 @@ from tinybench.data.imageset import ImageSet
 from tinybench.data.prepare.packed import Split
 from tinybench.data.streaming import StreamedSet
 from tinybench.errors import UsageError, UserError
+from tinybench.inference.checkpoint import network_options, read_checkpoint
 from tinybench.models import build_model, needs_image_size
 from tinybench.models.fit import check_fit
 from tinybench.recipe import Recipe, RunOptions
@@ -21,7 +22,6 @@ from tinybench.runtime.device import describe_environment, memory_format
 from tinybench.runtime.distributed import world_size
 from tinybench.runtime.files import remove_leftovers
 from tinybench.runtime.seeds import Purpose, derive_seed
-from tinybench.training.checkpoint import network_options, read_checkpoint
 from tinybench.training.distill import Teacher
 from tinybench.training.ema import Ema
 from tinybench.training.freezing import freeze

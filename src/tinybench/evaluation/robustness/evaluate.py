@@ -17,7 +17,7 @@ from tinybench.evaluation.evaluate import ROBUSTNESS, EvalOptions, TestedNetwork
 from tinybench.evaluation.robustness.attacks import fgsm, pgd
 from tinybench.evaluation.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from tinybench.evaluation.robustness.occlusion import occlude, square_places
-from tinybench.inference.predict import Tick
+from tinybench.inference.predictor import Tick
 from tinybench.runtime.device import describe_environment
 from tinybench.runtime.files import write_json
 from tinybench.runtime.seeds import Purpose, torch_generator
