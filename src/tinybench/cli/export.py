@@ -11,7 +11,7 @@ from tinybench.cli import console
 from tinybench.cli.run_arguments import RunArguments
 from tinybench.errors import UsageError, printable
 from tinybench.inference.checkpoint import read_checkpoint, to_half, write_checkpoint
-from tinybench.inference.classifier import find_checkpoint
+from tinybench.runs import find_checkpoint
 
 
 @dataclass(kw_only=True)
@@ -23,7 +23,7 @@ class Arguments(RunArguments):
 def main() -> None:
     arguments = console.parse(Arguments, __doc__)
     arguments.check()
-    source = find_checkpoint(arguments)
+    source = find_checkpoint(arguments.results_dir, arguments.picked())
     if arguments.output.exists():
         raise UsageError(f"{arguments.output} is there already; choose another --output")
     checkpoint = to_half(read_checkpoint(source))

@@ -8,10 +8,10 @@ import filelock
 
 from tinybench import formats
 from tinybench.errors import UsageError, UserError
-from tinybench.inference.checkpoint import difference
 from tinybench.recipe import Recipe
 from tinybench.runtime.files import read_json
 from tinybench.sweep.plan import Run
+from tinybench.training.checkpoint import difference
 
 State = Literal["waiting", "running", "interrupted", "failed", "trained", "finished"]
 
