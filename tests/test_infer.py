@@ -19,6 +19,7 @@ from tinybench.inference.predictor import Predictor
 from tinybench.models import build_model
 from tinybench.recipe import Recipe
 
+CPU = torch.device("cpu")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -32,7 +33,7 @@ def predictor(demo_data, tmp_path_factory):
     model = build_model("vit", num_classes=images.num_classes, **network_options(recipe))
     path = tmp_path_factory.mktemp("run") / "best_model.pth"
     write_checkpoint(path, network_checkpoint(recipe, images, epoch=1, val_acc=10.0, weights="model", model=model))
-    return Predictor(path, torch.device("cpu"))
+    return Predictor(path, CPU)
 
 
 @pytest.fixture
@@ -102,9 +103,22 @@ def test_images_files_pixels_and_a_students_batches_get_the_same_logits(predicto
     }
     for logits in answers.values():
         torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+    small = images.images[:, :, ::2, ::2]  # to be enlarged
+    from_small = predictor.logits(replace(images, images=small))
+    torch.testing.assert_close(predictor.logits_of_pixels(small.float() / 255), from_small, rtol=1e-4, atol=1e-4)
     answers["pixels"].sum().backward()
     assert pixels.grad.abs().sum() > 0
     assert not any(parameter.requires_grad for parameter in predictor.model.parameters())
+
+
+def test_the_layout_is_that_of_training_where_it_is_asked_for(predictor, tmp_path):
+    checkpoint, path = predictor.checkpoint, tmp_path / "nhwc.pth"
+    write_checkpoint(path, checkpoint | {"recipe": checkpoint["recipe"] | {"precision": "fp32", "channels_last": True}})
+
+    def is_nhwc(path, asked):
+        return Predictor(path, CPU, channels_last=asked).preprocess(torch.zeros(2, 3, 64, 64)).stride(1) == 1
+
+    assert [is_nhwc(path, True), is_nhwc(path, False), is_nhwc(predictor.path, True)] == [True, False, False]
 
 
 def test_what_predicting_imports_is_light():
