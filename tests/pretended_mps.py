@@ -95,7 +95,7 @@ def pretended_mps() -> Iterator["Device"]:
             patch.setattr(torch, "Generator", Generator)
             patch.setattr(torch, "save", functools.partial(_save, torch.save))
             patch.setattr(nn.Module, "_apply", _apply)
-            patch.setattr("tinybench.training.checkpoint._repeats_itself", lambda tensor: False)  # as `_ones` does
+            patch.setattr("tinybench.inference.checkpoint._repeats_itself", lambda tensor: False)  # as `_ones` does
             yield device
     finally:
         torch._C._set_only_lift_cpu_tensors(lifts)

@@ -16,8 +16,8 @@ from tinybench.evaluation.calibration import COLDEST, HOTTEST, fit_temperature
 from tinybench.evaluation.evaluate import EvalOptions, load_validation_images
 from tinybench.evaluation.evaluate import evaluate_checkpoint as check
 from tinybench.inference import metrics
-from tinybench.inference.predict import predict_logits
-from tinybench.training.checkpoint import load_network, read_checkpoint, write_checkpoint
+from tinybench.inference.checkpoint import load_network, read_checkpoint, write_checkpoint
+from tinybench.inference.predictor import predict_logits
 
 CPU = torch.device("cpu")
 

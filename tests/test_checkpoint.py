@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from tinybench.errors import UserError
+from tinybench.inference.checkpoint import read_checkpoint, read_tensors, write_checkpoint
 from tinybench.recipe import Recipe
 from tinybench.runtime.files import atomic_path, atomic_paths, read_json, write_json, write_text
-from tinybench.training.checkpoint import anchored, difference, read_checkpoint, read_tensors, write_checkpoint
+from tinybench.training.checkpoint import anchored, difference
 
 
 class RunsCode:

@@ -9,14 +9,15 @@ from torch.nn import functional as F
 
 from tinybench.data.augment.policy import normalize
 from tinybench.errors import UsageError, UserError
+from tinybench.inference.checkpoint import network_checkpoint, network_options, read_checkpoint, write_checkpoint
 from tinybench.models import build_model
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.training import trainer
-from tinybench.training.checkpoint import network_checkpoint, network_options, read_checkpoint, write_checkpoint
-from tinybench.training.distill import Teacher, distillation_loss
+from tinybench.training.distill import distillation_loss, load_teacher
 from tinybench.training.setup import load_images
 from tinybench.training.trainer import Stopped, train, train_step
 
+CPU = torch.device("cpu")
 STUDENT = Recipe(
     model="vit",
     model_options={"dim": 16, "depth": 1, "num_heads": 2, "patch_size": 16},
@@ -67,12 +68,12 @@ def test_the_teacher_sees_its_own_size_and_statistics(demo_data, tmp_path):
     model, images = make_teacher(tmp_path / "best_model.pth", demo_data)
     student = dataclasses.replace(STUDENT, teacher=str(tmp_path / "best_model.pth"))
     own, _ = load_images(student, demo_data)
-    teacher = Teacher(student, own)
+    teacher = load_teacher(student, own, CPU)
     batch = normalize(own.images[:4], 64, own.mean, own.std)
     with torch.no_grad():
         expected = model(normalize(images.images[:4], 32, images.mean, images.std))
     torch.testing.assert_close(teacher(batch), expected, rtol=1e-4, atol=1e-4)
-    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+    assert not teacher(batch.requires_grad_()).requires_grad
 
 
 def test_a_run_learns_its_answers_and_resumes_exactly(demo_data, tmp_path, monkeypatch):
@@ -107,7 +108,7 @@ def test_the_loss_of_a_step_is_the_weighted_sum(demo_data, tmp_path):
         mixup_cutmix_alpha=0.0, label_smoothing=0.0,
     )  # fmt: skip
     images, val_images = load_images(recipe, demo_data)
-    state = trainer.build_state(recipe, images, val_images, torch.device("cpu"))
+    state = trainer.build_state(recipe, images, val_images, CPU)
     batch = trainer.TrainBatches(images, recipe).batch(0, 0)
     with torch.no_grad():
         logits = state.model(batch.images)
@@ -120,9 +121,9 @@ def test_wrong_teachers_are_one_line(demo_data, tmp_path):
     make_teacher(tmp_path / "four.pth", demo_data, classes=4)
     images, _ = load_images(STUDENT, demo_data)
     with pytest.raises(UsageError, match=r"teacher .* knows 4 classes of demo, which are not the 3 of dataset demo"):
-        Teacher(dataclasses.replace(STUDENT, teacher=str(tmp_path / "four.pth")), images)
+        load_teacher(dataclasses.replace(STUDENT, teacher=str(tmp_path / "four.pth")), images, CPU)
     with pytest.raises(UserError, match=r"cannot read .*none\.pth"):
-        Teacher(dataclasses.replace(STUDENT, teacher=str(tmp_path / "none.pth")), images)
+        load_teacher(dataclasses.replace(STUDENT, teacher=str(tmp_path / "none.pth")), images, CPU)
     with pytest.raises(UsageError, match=r"distill_weight 0\.7 goes with a teacher"):
         Recipe(distill_weight=0.7)
     with pytest.raises(UsageError, match="distill_weight must be greater than 0"):

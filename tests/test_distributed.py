@@ -17,9 +17,9 @@ from tinybench.data.augment.auto import METHODS
 from tinybench.data.augment.policy import POLICIES
 from tinybench.data.batches import TrainBatches, check_shares, share_of_batch
 from tinybench.errors import UsageError
+from tinybench.inference.checkpoint import load_network, read_checkpoint
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime import distributed
-from tinybench.training.checkpoint import load_network, read_checkpoint
 from tinybench.training.setup import build_state, load_images
 from tinybench.training.trainer import train
 

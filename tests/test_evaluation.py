@@ -13,17 +13,17 @@ import pytest
 import torch
 from PIL import Image
 
+from tinybench.cli.infer import list_images
 from tinybench.cli.run_arguments import RunArguments
 from tinybench.data import datasets
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation import evaluate
 from tinybench.evaluation.evaluate import EvalOptions
 from tinybench.inference import metrics
-from tinybench.inference.classifier import Classifier, find_checkpoint, list_images
-from tinybench.inference.predict import predict_logits
+from tinybench.inference.checkpoint import load_network, read_checkpoint, write_checkpoint
+from tinybench.inference.predictor import Predictor, predict_logits
 from tinybench.recipe import Recipe, RunOptions
-from tinybench.runs import find_runs, pick_runs
-from tinybench.training.checkpoint import load_network, read_checkpoint, write_checkpoint
+from tinybench.runs import find_checkpoint, find_runs, pick_runs
 from tinybench.training.trainer import train
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -181,7 +181,7 @@ def test_without_runs_the_message_says_what_to_type(tmp_path, results):
     with pytest.raises(UsageError, match=r"'vgg'.*there are: tiny; train one: python src/train\.py --model vgg"):
         pick_runs(results, ["vgg"])
     with pytest.raises(UsageError, match=r"python src/train\.py"):
-        find_checkpoint(RunArguments(results_dir=tmp_path))
+        find_checkpoint(tmp_path, {})
 
 
 def test_a_network_stands_for_its_only_run(results, tmp_path):
@@ -202,7 +202,7 @@ def test_a_network_stands_for_its_only_run(results, tmp_path):
 def test_a_prediction_is_that_of_testing(results, demo_data):
     path = results / "tiny" / "best_model.pth"
     file = sorted((demo_data / "curated" / "demo" / "test").glob("*/*.JPEG"))[0]
-    guesses = Classifier(path, CPU).classify(file, top_k=99)
+    guesses = Predictor(path, CPU).classify(file, top_k=99)
     checkpoint = read_checkpoint(path)
     first = evaluate.load_test_images(checkpoint, demo_data).select(torch.tensor([0]))
     logits = predict_logits(load_network(checkpoint), first, image_size=64, batch_size=1, device=CPU)
@@ -222,7 +222,7 @@ def test_the_best_run_by_validation_accuracy_answers(results, tmp_path):
             (tmp_path / name / "history.json").write_text(json.dumps(content))
 
     def answers(**named):
-        return find_checkpoint(RunArguments(results_dir=tmp_path, **named)).parent.name
+        return find_checkpoint(tmp_path, RunArguments(results_dir=tmp_path, **named).picked()).parent.name
 
     for name, accuracy in (("worse", 20.0), ("better", 30.0), ("without_history", 0)):
         add(name, accuracy)

@@ -11,10 +11,10 @@ from torch import nn
 
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation.explain import attention_rollout, draw, explain, grad_cam
-from tinybench.inference.classifier import Classifier
+from tinybench.inference.checkpoint import read_checkpoint, write_checkpoint
+from tinybench.inference.predictor import Predictor
 from tinybench.models import MODELS, build_model
 from tinybench.recipe import Recipe
-from tinybench.training.checkpoint import read_checkpoint, write_checkpoint
 
 CPU = torch.device("cpu")
 CNNS = [name for name in MODELS if name not in ("vit", "svm")]
@@ -124,9 +124,9 @@ def image(tmp_path):
 
 
 def test_an_explanation_fits_the_image_and_the_guess(demo_data, tmp_path, image):
-    classifier = Classifier(save(tmp_path / "best_model.pth", demo_data), CPU)
-    explanation = explain(classifier, image)
-    assert explanation.guess == classifier.classify(image, 1)[0]
+    predictor = Predictor(save(tmp_path / "best_model.pth", demo_data), CPU)
+    explanation = explain(predictor, image)
+    assert explanation.guess == predictor.classify(image, 1)[0]
     assert explanation.method == "attention rollout"
     assert explanation.pixels.shape == (3, 32, 32)
     assert explanation.heat.shape == (32, 32)
@@ -137,10 +137,10 @@ def test_an_explanation_fits_the_image_and_the_guess(demo_data, tmp_path, image)
 
 
 def test_a_network_of_another_kind_is_refused(demo_data, tmp_path, image):
-    classifier = Classifier(save(tmp_path / "best_model.pth", demo_data), CPU)
-    classifier.model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+    predictor = Predictor(save(tmp_path / "best_model.pth", demo_data), CPU)
+    predictor.model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
     with pytest.raises(UserError, match="neither"):
-        explain(classifier, image)
+        explain(predictor, image)
 
 
 def test_the_command_writes_a_picture_an_image(demo_data, tmp_path, image, monkeypatch, capsys):
@@ -166,7 +166,7 @@ def test_a_checkpoint_of_a_convolutional_network_is_explained_by_grad_cam(demo_d
     recipe = Recipe(model="alexnet", model_options={"dim": 8}, dataset="demo", image_size=32)
     content = {"model": "alexnet", "model_options": {"dim": 8}, "recipe": recipe.as_dict()}
     write_checkpoint(path, read_checkpoint(path) | content | {"state_dict": model.state_dict()})
-    explanation = explain(Classifier(path, CPU), image)
+    explanation = explain(Predictor(path, CPU), image)
     assert explanation.method == "Grad-CAM"
     assert explanation.heat.shape == (32, 32)
     assert not math.isnan(explanation.heat.sum())

@@ -10,6 +10,7 @@ from PIL import Image
 from test_curate import LAYOUT, archive_files, curate_zip, tree, write_zip
 from test_datasets import load, save, save_claiming
 
+from tinybench.cli.infer import list_images
 from tinybench.data import datasets
 from tinybench.data.prepare import download, packed
 from tinybench.data.prepare.curate import FolderSource, curate_layout
@@ -17,7 +18,6 @@ from tinybench.data.prepare.decode import IMAGE_SUFFIXES, read_rgb, white_of
 from tinybench.data.prepare.explore import describe, explore
 from tinybench.data.prepare.folders import Folder, is_image, list_files, read_folder, split_role
 from tinybench.errors import UserError
-from tinybench.inference.classifier import list_images
 from tinybench.profiling.doctor import _dataset
 from tinybench.recipe import Recipe
 from tinybench.runtime.files import read_json, write_json

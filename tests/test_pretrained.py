@@ -17,10 +17,10 @@ from torch import nn
 
 from tinybench.data import datasets
 from tinybench.errors import UsageError, UserError
+from tinybench.inference.checkpoint import network_checkpoint, read_checkpoint, write_checkpoint
 from tinybench.models import build_model
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.training import trainer
-from tinybench.training.checkpoint import network_checkpoint, read_checkpoint, write_checkpoint
 from tinybench.training.pretrained import load_pretrained, resize_positions
 from tinybench.training.setup import build_state, load_images
 from tinybench.training.trainer import train, train_step

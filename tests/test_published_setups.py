@@ -11,16 +11,11 @@ import torchvision
 
 from tinybench.evaluation.evaluate import EvalOptions
 from tinybench.evaluation.evaluate import evaluate_run as run_test
+from tinybench.inference.checkpoint import network_checkpoint, network_options, read_checkpoint, write_checkpoint
 from tinybench.models import build_model
 from tinybench.recipe import Recipe, RunOptions, load_recipes
 from tinybench.training import trainer
-from tinybench.training.checkpoint import (
-    anchored,
-    network_checkpoint,
-    network_options,
-    read_checkpoint,
-    write_checkpoint,
-)
+from tinybench.training.checkpoint import anchored
 from tinybench.training.setup import load_images
 from tinybench.training.trainer import Stopped, train, train_step
 

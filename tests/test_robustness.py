@@ -16,13 +16,11 @@ from tinybench.data.augment.policy import normalize
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation.evaluate import EvalOptions
 from tinybench.evaluation.robustness import evaluate
-from tinybench.evaluation.robustness.attacks import PixelNetwork, fgsm, pgd
+from tinybench.evaluation.robustness.attacks import fgsm, pgd
 from tinybench.evaluation.robustness.corruptions import CORRUPTIONS
 from tinybench.evaluation.robustness.occlusion import GRAY, occlude, square_places
-from tinybench.inference.predict import predict_logits
-from tinybench.models import build_model
+from tinybench.inference.checkpoint import load_network, read_checkpoint, write_checkpoint
 from tinybench.results.robustness import mean_corruption_error
-from tinybench.training.checkpoint import load_network, read_checkpoint, write_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -101,17 +99,6 @@ def test_foolbox_finds_the_same(curved):
     wrong = network(images).argmax(1) != labels  # which foolbox leaves alone
     theirs[wrong] = fgsm(network, images, labels, 0.1)[wrong]
     torch.testing.assert_close(fgsm(network, images, labels, 0.1), theirs)
-
-
-def test_a_pixel_network_preprocesses_as_testing_does(demo_data):
-    images = datasets.load("demo", "test", demo_data).select(torch.arange(6))
-    model = build_model("resnet", num_classes=10)
-    expected = predict_logits(model, images, image_size=32, batch_size=6, device=CPU)
-    model.train()
-    network = PixelNetwork(model, image_size=32, mean=list(images.mean), std=list(images.std))
-    torch.testing.assert_close(network(images.images.float() / 255), expected, rtol=1e-4, atol=1e-4)
-    assert not model.training
-    assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
 # ---- occlusion

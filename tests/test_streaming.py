@@ -15,8 +15,8 @@ from tinybench.data.prepare.packed import PackedSplit, load_packed, write_metada
 from tinybench.data.split import first_classes, images_per_class, train_val_split
 from tinybench.data.streaming import StreamedSet, WindowReader
 from tinybench.errors import UsageError, UserError
+from tinybench.inference.checkpoint import read_checkpoint
 from tinybench.recipe import Recipe
-from tinybench.training.checkpoint import read_checkpoint
 from tinybench.training.trainer import Stopped, train
 
 SIDE, CLASSES = 16, 10

@@ -18,11 +18,11 @@ from tinybench.data import datasets
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation import evaluate
 from tinybench.evaluation.evaluate import EvalOptions
-from tinybench.inference.classifier import Classifier
+from tinybench.inference.checkpoint import network_checkpoint, network_options, read_checkpoint, write_checkpoint
+from tinybench.inference.predictor import Predictor
 from tinybench.models import build_model
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime.files import write_json
-from tinybench.training.checkpoint import network_checkpoint, network_options, read_checkpoint, write_checkpoint
 from tinybench.training.trainer import train
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -289,7 +289,7 @@ def test_a_diverged_network_is_one_line_that_names_it(tmp_path, demo_data):
     assert list(tmp_path.iterdir()) == [path]
     Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
     with pytest.raises(UserError, match=r"best_model\.pth answers with NaN"):
-        Classifier(path, CPU).classify(tmp_path / "x.png", top_k=5)
+        Predictor(path, CPU).classify(tmp_path / "x.png", top_k=5)
 
 
 def test_all_runs_are_tested_though_one_has_diverged(tmp_path, demo_data, monkeypatch, capsys):

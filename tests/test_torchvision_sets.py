@@ -16,8 +16,8 @@ from tinybench.data.prepare.torchvision_sets import SETS
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation.evaluate import EvalOptions
 from tinybench.evaluation.evaluate import evaluate_run as run_test
+from tinybench.inference.checkpoint import read_checkpoint
 from tinybench.recipe import Recipe, RunOptions, get_recipe
-from tinybench.training.checkpoint import read_checkpoint
 from tinybench.training.setup import load_images
 from tinybench.training.trainer import train
 

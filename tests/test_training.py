@@ -17,10 +17,10 @@ from torch.utils._pytree import tree_leaves
 
 from tinybench.data.batches import TrainBatches
 from tinybench.errors import UsageError, UserError
+from tinybench.inference.checkpoint import load_network, read_checkpoint
 from tinybench.models import MODELS, ModelInfo, list_models
 from tinybench.recipe import Recipe, RunOptions, get_recipe
 from tinybench.training import trainer
-from tinybench.training.checkpoint import load_network, read_checkpoint
 from tinybench.training.setup import build_state, load_images
 from tinybench.training.trainer import Stopped, train, train_step
 

@@ -48,6 +48,14 @@ def reason(error: OSError) -> str:
     return f"{error.strerror or error}{hint}"
 
 
+def describe(error: Exception) -> str:
+    """One line for what the system or torch refused: memory, or a file, which it names."""
+    if out_of_memory(error) or not isinstance(error, OSError):
+        return NO_MEMORY
+    where = f"{error.filename}: " if error.filename else ""
+    return where + reason(error)
+
+
 class Notice(UserWarning):
     """Something was left out, guessed or changed. Commands print it as one line, each once, and go on."""
 

@@ -1,8 +1,9 @@
 """Trained runs: found by name, or by their network where it has one run only."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from tinybench.errors import UsageError, UserError, command
 from tinybench.runtime.files import read_json
@@ -59,6 +60,45 @@ def _run_of(model: str, there: Mapping[str, Path]) -> str:
     if len(found) > 1:
         raise UsageError(f"{model} has {len(found)} runs; pick one with --run: {', '.join(found)}")
     return found[0] if found else model
+
+
+class Candidate(NamedTuple):
+    """A trained run: its data, and how well it does on the validation images among them."""
+
+    classes: int
+    fingerprint: str
+    train_images: int
+    val_acc: float
+    checkpoint: Path
+
+
+def find_checkpoint(results_dir: Path, picked: Mapping[str, Path]) -> Path:
+    """The best network of the run that is picked; where none is, of the run that knows most.
+
+    Accuracies are compared on one data set only: that with the most classes, and of those the one with the most images.
+
+    Args:
+        picked: as `pick_runs` gives it.
+
+    Raises:
+        UsageError: there are no runs, or none has a readable history.
+    """
+    for folder in picked.values():
+        return folder / BEST
+    candidates = []
+    for folder in find_runs(results_dir).values():
+        with contextlib.suppress(UserError, KeyError, ValueError, TypeError, AttributeError):
+            # A run without a readable history may still be asked for by name.
+            history: dict[str, Any] = read_json(folder / "history.json")
+            data = history.get("dataset", {})
+            about = int(data.get("classes", 0)), str(data.get("fingerprint", "")), int(data.get("train_images", 0))
+            val_acc = max(map(float, [*history["val_acc"], *history.get("ema_val_acc", [])]))
+            candidates.append(Candidate(*about, val_acc, folder / BEST))
+    if not candidates:
+        raise UsageError(f"no run in {results_dir} has a readable history.json; name one with --run")
+    widest = max(candidates, key=lambda run: (run.classes, run.train_images))
+    rivals = [run for run in candidates if (run.classes, run.fingerprint) == (widest.classes, widest.fingerprint)]
+    return max(rivals, key=lambda run: run.val_acc).checkpoint
 
 
 def network_of(folder: Path) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, TypeVar, cast, get_origin
 
-from tinybench.errors import IN_CHECKOUT, NO_MEMORY, Notice, UsageError, UserError, out_of_memory, printable, reason
+from tinybench.errors import IN_CHECKOUT, Notice, UsageError, UserError, describe, out_of_memory, printable
 
 Arguments = TypeVar("Arguments")
 
@@ -238,11 +238,3 @@ def report(line: str) -> None:
     """Print a line on stderr, in the first process of a machine."""
     if REPORTS:
         print(printable(line), file=sys.stderr)
-
-
-def describe(error: Exception) -> str:
-    """One line for what the system or torch refused: memory, or a file, which it names."""
-    if out_of_memory(error) or not isinstance(error, OSError):
-        return NO_MEMORY
-    where = f"{error.filename}: " if error.filename else ""
-    return where + reason(error)

@@ -10,6 +10,7 @@ from pathlib import Path
 from tinybench.cli import console
 from tinybench.cli.run_arguments import NetworkArguments
 from tinybench.errors import UserError, printable
+from tinybench.runs import find_checkpoint
 
 DPI = 150
 
@@ -26,22 +27,23 @@ class Arguments(NetworkArguments):
 
 def main() -> int:
     arguments = console.parse(Arguments, __doc__)
+    from tinybench.cli.infer import introduction, list_images
     from tinybench.evaluation.explain import draw, explain
-    from tinybench.inference.classifier import Classifier, find_checkpoint, introduction, list_images
+    from tinybench.inference.predictor import Predictor
     from tinybench.runtime.device import pick_device
     from tinybench.runtime.pictures import save_figure
 
     arguments.check()
     paths = list(list_images(list(arguments.image)))
-    checkpoint = arguments.checkpoint or find_checkpoint(arguments)
-    classifier = Classifier(checkpoint, pick_device(arguments.device))
+    checkpoint = arguments.checkpoint or find_checkpoint(arguments.results_dir, arguments.picked())
+    predictor = Predictor(checkpoint, pick_device(arguments.device))
     if not arguments.checkpoint:
-        print(introduction(checkpoint, classifier.checkpoint), flush=True)
+        print(introduction(predictor), flush=True)
     names: dict[str, int] = {}
     failures = 0
     for path in paths:
         try:
-            explanation = explain(classifier, path)
+            explanation = explain(predictor, path)
         except UserError as error:
             failures += 1
             console.report(f"error: {error}")
@@ -50,7 +52,7 @@ def main() -> int:
         number = f"_{names[path.stem]}" if names[path.stem] > 1 else ""
         picture = arguments.output / f"{path.stem}{number}.png"
         guess = f"{explanation.guess.name} ({explanation.guess.probability:.1%})"
-        figure = draw(explanation, f"{classifier.checkpoint['model']}: {guess}")
+        figure = draw(explanation, f"{predictor.checkpoint['model']}: {guess}")
         save_figure(figure, picture, force=arguments.force, dpi=DPI)
         print(printable(f"{path}: {guess}, {explanation.method} in {picture}"), flush=True)
     return 1 if failures else 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from tinybench.cli import console
 from tinybench.cli.run_arguments import RunArguments
 from tinybench.errors import UsageError, printable
+from tinybench.runs import find_checkpoint
 
 
 @dataclass(kw_only=True)
@@ -20,11 +21,10 @@ class Arguments(RunArguments):
 
 def main() -> None:
     arguments = console.parse(Arguments, __doc__)
-    from tinybench.inference.classifier import find_checkpoint
-    from tinybench.training.checkpoint import read_checkpoint, to_half, write_checkpoint
+    from tinybench.inference.checkpoint import read_checkpoint, to_half, write_checkpoint
 
     arguments.check()
-    source = find_checkpoint(arguments)
+    source = find_checkpoint(arguments.results_dir, arguments.picked())
     if arguments.output.exists():
         raise UsageError(f"{arguments.output} is there already; choose another --output")
     checkpoint = to_half(read_checkpoint(source))

@@ -6,13 +6,19 @@ set, the one with the best validation accuracy.
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinybench.cli import console
 from tinybench.cli.run_arguments import NetworkArguments
-from tinybench.errors import UserError, printable
+from tinybench.errors import UsageError, UserError, printable
 from tinybench.recipe import Count
+from tinybench.runs import find_checkpoint
+
+if TYPE_CHECKING:
+    from tinybench.inference.predictor import Predictor
 
 
 @dataclass(kw_only=True)
@@ -27,19 +33,19 @@ class Arguments(NetworkArguments):
 
 def main() -> int:
     arguments = console.parse(Arguments, __doc__)
-    from tinybench.inference.classifier import Classifier, find_checkpoint, introduction, list_images
+    from tinybench.inference.predictor import Predictor
     from tinybench.runtime.device import pick_device
 
     arguments.check()
     paths = list(list_images(list(arguments.image)))
-    checkpoint = arguments.checkpoint or find_checkpoint(arguments)
-    classifier = Classifier(checkpoint, pick_device(arguments.device))
+    checkpoint = arguments.checkpoint or find_checkpoint(arguments.results_dir, arguments.picked())
+    predictor = Predictor(checkpoint, pick_device(arguments.device))
     if not arguments.json:
-        print(introduction(checkpoint, classifier.checkpoint))
+        print(introduction(predictor))
     answers, failures = [], 0
     for path in paths:
         try:
-            guesses = classifier.classify(path, arguments.top_k)
+            guesses = predictor.classify(path, arguments.top_k)
         except UserError as error:
             failures += 1
             console.report(f"error: {error}")
@@ -53,6 +59,34 @@ def main() -> int:
                     f"  {guess.rank:>2}  {guess.probability:7.2%}  {printable(guess.class_id)}  {printable(guess.name)}"
                 )
     if arguments.json:
-        about = {"checkpoint": str(checkpoint), "model": classifier.checkpoint["model"]}
+        about = {"checkpoint": str(checkpoint), "model": predictor.checkpoint["model"]}
         print(json.dumps({**about, "images": answers}, indent=2))
     return 1 if failures else 0
+
+
+def introduction(predictor: "Predictor") -> str:
+    """Which network answers, in a line."""
+    checkpoint = predictor.checkpoint
+    return printable(
+        f"{predictor.path}: {checkpoint['model']} on {checkpoint['dataset']}, {checkpoint['num_classes']} classes, "
+        f"{checkpoint['val_acc']:.2f} % on its validation images"
+    )
+
+
+def list_images(paths: list[Path]) -> Iterator[Path]:
+    """Files as they are given; of a folder, the images in it, sorted.
+
+    Raises:
+        UsageError: a folder without images.
+    """
+    from tinybench.data.prepare.decode import IMAGE_SUFFIXES
+    from tinybench.data.prepare.folders import is_image, list_files
+
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        files = sorted(file for file in list_files(path) if is_image(file))
+        if not files:
+            raise UsageError(f"{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        yield from files

@@ -136,7 +136,7 @@ def _run_of(checkpoint: Path, results_dir: Path) -> str:
 
 def _saved_recipe(path: Path) -> tuple[Recipe, bool]:
     """The recipe of a checkpoint, and whether a step has been done with it."""
-    from tinybench.training.checkpoint import read_checkpoint
+    from tinybench.inference.checkpoint import read_checkpoint
     from tinybench.training.state import has_begun
 
     try:

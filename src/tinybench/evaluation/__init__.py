@@ -1,1 +1,1 @@
-"""Trained networks on images: logits, and numbers made from logits."""
+"""Trained networks on the test images: accuracy, calibration, robustness, and where they look."""

@@ -20,15 +20,14 @@ from tinybench.data import datasets, split
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UserError, printable
 from tinybench.evaluation.calibration import fit_temperature
-from tinybench.evaluation.robustness.attacks import PixelNetwork
 from tinybench.formats import SHOWN
 from tinybench.inference import metrics
-from tinybench.inference.predict import Tick, ignore, predict_logits
+from tinybench.inference.checkpoint import check_data, weights_fingerprint
+from tinybench.inference.predictor import Predictor
 from tinybench.recipe import Recipe
 from tinybench.runs import CHECKPOINTS, PREDICTIONS, Weights
-from tinybench.runtime.device import check_precision, describe_environment, memory_format, nhwc_is_right, synchronize
+from tinybench.runtime.device import describe_environment, synchronize
 from tinybench.runtime.files import atomic_paths, json_text, read_json
-from tinybench.training.checkpoint import check_data, load_network, read_checkpoint, weights_fingerprint
 from tinybench.training.setup import load_images
 
 RESULTS, ROBUSTNESS = "test_results.json", "robustness.json"
@@ -69,9 +68,10 @@ class Results(TypedDict):
 
 
 class TestedNetwork:
-    """The network of a checkpoint, on the device and as the options want it, and the images to test it on.
+    """The network of a checkpoint as the options want it, the images to test it on, and the files of its results.
 
     Attributes:
+        checkpoint: what the file at `path` holds.
         name: of the weights, see `weights_name`.
         images: the test images.
         tested: what its results hold for, beside the images: the weights and the precision.
@@ -83,50 +83,23 @@ class TestedNetwork:
     __test__ = False  # not for pytest
 
     def __init__(self, path: Path, options: EvalOptions) -> None:
-        check_precision(options.device, options.precision)
-        self.path, self.options = path, options
-        self.checkpoint = read_checkpoint(path)
-        self.recipe = Recipe.from_dict(self.checkpoint["recipe"])
-        self.name = weights_name(path, options.weights)
         kind: Literal["model", "ema"] = "ema" if options.weights == "ema" else "model"
-        model = load_network(self.checkpoint, kind)
-        # The layout is a matter of speed only, so that a network may come from where another one is right.
-        self.channels_last = self.recipe.channels_last and nhwc_is_right(options.device)
-        self.model = model.to(options.device).to(memory_format=memory_format(self.channels_last))
+        self.path, self.options = path, options
+        self.name = weights_name(path, options.weights)
+        self.predictor = Predictor(
+            path,
+            options.device,
+            weights=kind,
+            precision=options.precision,
+            channels_last=True,
+            batch_size=options.batch_size,
+        )
+        self.checkpoint = self.predictor.checkpoint
         self.tested = {
             "weights_fingerprint": weights_fingerprint(self.checkpoint, kind),
             "precision": options.precision,
         }
         self.images = load_test_images(self.checkpoint, options.data_dir, options.dataset)
-
-    def logits(self, images: ImageSet, *, flip_tta: bool = False, tick: Tick = ignore) -> Tensor:
-        """float32 (N, classes) on the device; see `predict_logits`.
-
-        Raises:
-            UserError: the network's training diverged.
-        """
-        logits = predict_logits(
-            self.model,
-            images,
-            image_size=self.checkpoint["image_size"],
-            batch_size=self.options.batch_size,
-            device=self.options.device,
-            precision=self.options.precision,
-            channels_last=self.channels_last,
-            flip_tta=flip_tta,
-            tick=tick,
-        )
-        return metrics.require_finite(logits, self.path)
-
-    def pixel_network(self) -> PixelNetwork:
-        """The network together with its preprocessing, for attacks."""
-        return PixelNetwork(
-            self.model,
-            image_size=self.checkpoint["image_size"],
-            mean=self.checkpoint["mean"],
-            std=self.checkpoint["std"],
-            channels_last=self.channels_last,
-        )
 
     def result_path(self, name: str) -> Path:
         """A file beside the checkpoint, see the function of that name."""
@@ -208,12 +181,12 @@ def evaluate(network: TestedNetwork) -> dict[str, Any]:
     added: dict[str, float] = {}
     with progress(network, len(images) * (1 + options.tta)) as bar:
         started = time.perf_counter()
-        logits = network.logits(images, tick=bar.update)
+        logits = network.predictor.logits(images, tick=bar.update)
         synchronize(options.device)
         seconds = time.perf_counter() - started
         logits, labels = logits.cpu(), images.labels
         if options.tta:
-            added |= headline(network.logits(images, flip_tta=True, tick=bar.update).cpu(), labels, "tta")
+            added |= headline(network.predictor.logits(images, flip_tta=True, tick=bar.update).cpu(), labels, "tta")
     if options.calibrate:
         added |= calibrated(network, logits, labels)
     confusion = metrics.confusion_matrix(logits, labels)
@@ -307,7 +280,7 @@ def calibrated(network: TestedNetwork, logits: Tensor, labels: Tensor) -> dict[s
     """
     images = load_validation_images(network.checkpoint, network.options.data_dir, network.options.dataset)
     with progress(network, len(images)) as bar:
-        temperature = fit_temperature(network.logits(images, tick=bar.update).cpu(), images.labels)
+        temperature = fit_temperature(network.predictor.logits(images, tick=bar.update).cpu(), images.labels)
     return {
         "temperature": temperature,
         "nll_calibrated": metrics.nll(logits / temperature, labels),
@@ -340,7 +313,7 @@ def load_test_images(checkpoint: dict[str, Any], data_dir: Path, dataset: str = 
     if list(images.class_ids) != checkpoint["class_ids"]:
         raise UserError(f"the classes of {dataset} in {data_dir} are not those that the network was trained on")
     check_data(checkpoint, images, dataset)
-    return replace(images, name=checkpoint["dataset"], mean=tuple(checkpoint["mean"]), std=tuple(checkpoint["std"]))
+    return replace(images, name=checkpoint["dataset"])  # a folder may bear another name by now
 
 
 def load_validation_images(checkpoint: dict[str, Any], data_dir: Path, dataset: str = "") -> ImageSet:

@@ -11,10 +11,8 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tinybench.data.augment.policy import normalize
-from tinybench.data.prepare.decode import decode_square
 from tinybench.errors import UserError
-from tinybench.inference.classifier import Classifier, Guess
+from tinybench.inference.predictor import Guess, Predictor
 from tinybench.models.vit import Attention
 
 
@@ -35,27 +33,25 @@ class Explanation:
     method: str
 
 
-def explain(classifier: Classifier, path: Path) -> Explanation:
+def explain(predictor: Predictor, path: Path) -> Explanation:
     """Explain the likeliest class of an image file.
 
     Raises:
         UserError: the file is no image, the network's training diverged, or its kind cannot be explained.
     """
-    (guess,) = classifier.classify(path, top_k=1)
-    checkpoint, model = classifier.checkpoint, classifier.model
-    pixels = torch.from_numpy(decode_square(checkpoint["image_size"], (str(path), path)).copy())
-    images = normalize(
-        pixels[None].to(classifier.device), checkpoint["image_size"], checkpoint["mean"], checkpoint["std"]
-    )
+    (guess,) = predictor.classify(path, top_k=1)
+    checkpoint, model = predictor.checkpoint, predictor.model
+    pixels = predictor.decode([path])
+    images = predictor.preprocess(pixels)
     if any(isinstance(module, Attention) for module in model.modules()):
         method, heat = "attention rollout", attention_rollout(model, images)
     elif isinstance(getattr(model, "pool", None), nn.Module):
-        label = torch.tensor([checkpoint["class_ids"].index(guess.class_id)], device=classifier.device)
+        label = torch.tensor([checkpoint["class_ids"].index(guess.class_id)], device=predictor.device)
         method, heat = "Grad-CAM", grad_cam(model, images, label)
     else:
-        raise UserError(f"{classifier.path}: {checkpoint['model']} has neither a `pool` for Grad-CAM nor attention")
+        raise UserError(f"{predictor.path}: {checkpoint['model']} has neither a `pool` for Grad-CAM nor attention")
     heat = F.interpolate(heat[:, None], pixels.shape[-2:], mode="bilinear", align_corners=False)[0, 0].cpu()
-    return Explanation(pixels, heat / heat.max().clamp(min=1e-12), guess, method)
+    return Explanation(pixels[0], heat / heat.max().clamp(min=1e-12), guess, method)
 
 
 def grad_cam(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

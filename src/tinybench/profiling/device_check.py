@@ -13,10 +13,10 @@ from torch import Tensor
 from tinybench.data.augment.auto import METHODS
 from tinybench.data.augment.mix import Mix
 from tinybench.data.augment.policy import POLICIES, Parameters, build_policy
+from tinybench.inference.checkpoint import network_options
 from tinybench.models import MODELS, build_model, list_models
 from tinybench.recipe import Recipe, get_recipe
 from tinybench.runtime.device import first_line
-from tinybench.training.checkpoint import network_options
 from tinybench.training.loss import build_criterion
 from tinybench.training.optimizer import build_optimizer
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
+from tinybench.inference.checkpoint import network_options
 from tinybench.models import build_model
 from tinybench.profiling.peaks import copy_bytes, matmul_flops
 from tinybench.recipe import Recipe
 from tinybench.runtime.device import PRECISIONS, autocast, describe_environment, memory_format, synchronize
-from tinybench.training.checkpoint import network_options
 from tinybench.training.loss import build_criterion
 from tinybench.training.optimizer import build_optimizer
 from tinybench.training.setup import check_network

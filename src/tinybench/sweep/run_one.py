@@ -8,16 +8,15 @@ from pathlib import Path
 
 import filelock
 
-from tinybench.cli import console
-from tinybench.errors import UserError, out_of_memory
+from tinybench.errors import UserError, describe, out_of_memory
 from tinybench.evaluation.evaluate import EvalOptions, Weights, evaluate_run
+from tinybench.inference.checkpoint import load_network, read_checkpoint
 from tinybench.profiling.inference import count_flops, measure_inference
 from tinybench.recipe import Device, Recipe, RunOptions
 from tinybench.runtime.device import memory_format, pick_device
 from tinybench.runtime.files import write_json, write_text
 from tinybench.sweep.plan import Run
 from tinybench.sweep.status import ERROR, LOCK, MEASUREMENTS, epochs_done, status_of
-from tinybench.training.checkpoint import load_network, read_checkpoint
 from tinybench.training.setup import PROBED_SECONDS
 from tinybench.training.trainer import Stopped, train
 
@@ -128,6 +127,6 @@ def _run_one_into_log(run: Run, paths: RunPaths, path: Path) -> None:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) or out_of_memory(error):
-        return console.describe(error)
+        return describe(error)
     reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     return reason.splitlines()[0]

@@ -1,50 +1,36 @@
 """Knowledge distillation (Hinton, Vinyals and Dean 2015, https://arxiv.org/abs/1503.02531)."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from tinybench.data.augment.geometry import resize
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UsageError
+from tinybench.inference.predictor import Predictor
 from tinybench.recipe import Recipe
-from tinybench.training.checkpoint import load_network, read_checkpoint
+
+# A trained network that answers to the student's batches, (B, 3, H, W) as the student sees them: logits (B, classes).
+Teacher = Callable[[Tensor], Tensor]
 
 
-class Teacher(nn.Module):
-    """A trained network that answers to the student's batches: (B, 3, H, W) to logits (B, classes).
+def load_teacher(recipe: Recipe, images: ImageSet, device: torch.device) -> Teacher:
+    """The network whose checkpoint `recipe.teacher` names, for a student of these training images.
 
-    The batches come normalised and sized for the student; the teacher's own statistics and size are put in their place.
+    Raises:
+        UsageError: the teacher knows other classes.
+        UserError: the checkpoint is missing or damaged.
     """
-
-    def __init__(self, recipe: Recipe, images: ImageSet) -> None:
-        """Read the checkpoint that `recipe.teacher` names, for a student of these training images.
-
-        Raises:
-            UsageError: the teacher knows other classes.
-            UserError: the checkpoint is missing or damaged.
-        """
-        super().__init__()
-        checkpoint = read_checkpoint(Path(recipe.teacher))
-        if checkpoint["class_ids"] != list(images.class_ids):
-            raise UsageError(
-                f"teacher {recipe.teacher} knows {checkpoint['num_classes']} classes of {checkpoint['dataset']}, which "
-                f"are not the {images.num_classes} of dataset {recipe.dataset} with classes {recipe.classes}"
-            )
-        self.model = load_network(checkpoint).requires_grad_(False)
-        self.image_size = checkpoint["image_size"]
-        mean, std, own_mean, own_std = (
-            torch.tensor(values).view(3, 1, 1)
-            for values in (images.mean, images.std, checkpoint["mean"], checkpoint["std"])
+    predictor = Predictor(Path(recipe.teacher), device, precision=recipe.precision)
+    checkpoint = predictor.checkpoint
+    if checkpoint["class_ids"] != list(images.class_ids):
+        raise UsageError(
+            f"teacher {recipe.teacher} knows {checkpoint['num_classes']} classes of {checkpoint['dataset']}, which "
+            f"are not the {images.num_classes} of dataset {recipe.dataset} with classes {recipe.classes}"
         )
-        self.scale = nn.Buffer(std / own_std)
-        self.shift = nn.Buffer((mean - own_mean) / own_std)
-
-    @torch.no_grad()
-    def forward(self, images: Tensor) -> Tensor:
-        return self.model(resize(images, self.image_size) * self.scale + self.shift)
+    return predictor.logits_of_normalized(images.mean, images.std)
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tinybench.errors import UsageError, UserError, command
+from tinybench.inference.checkpoint import read_tensors
 from tinybench.recipe import IMAGENET, Recipe, load_recipes
-from tinybench.training.checkpoint import read_tensors
 from tinybench.training.freezing import head_of
 
 # Where programs keep a network's weights in a checkpoint, in the order in which they are looked for.

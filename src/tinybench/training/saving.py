@@ -7,10 +7,11 @@ from typing import Any
 
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UsageError, UserError
+from tinybench.inference.checkpoint import network_checkpoint, read_checkpoint, write_checkpoint
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime.device import peak_memory_mb
 from tinybench.runtime.distributed import is_main
-from tinybench.training.checkpoint import difference, network_checkpoint, read_checkpoint, write_checkpoint
+from tinybench.training.checkpoint import difference
 from tinybench.training.state import TrainingState, has_begun
 
 RUN = ("*.pth", "history.json")

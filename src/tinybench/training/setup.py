@@ -14,6 +14,7 @@ from tinybench.data.imageset import ImageSet
 from tinybench.data.prepare.packed import Split
 from tinybench.data.streaming import StreamedSet
 from tinybench.errors import UsageError, UserError
+from tinybench.inference.checkpoint import network_options, read_checkpoint
 from tinybench.models import build_model, needs_image_size
 from tinybench.models.fit import check_fit
 from tinybench.recipe import Recipe, RunOptions
@@ -21,8 +22,7 @@ from tinybench.runtime.device import describe_environment, memory_format
 from tinybench.runtime.distributed import world_size
 from tinybench.runtime.files import remove_leftovers
 from tinybench.runtime.seeds import Purpose, derive_seed
-from tinybench.training.checkpoint import network_options, read_checkpoint
-from tinybench.training.distill import Teacher
+from tinybench.training.distill import load_teacher
 from tinybench.training.ema import Ema
 from tinybench.training.freezing import freeze
 from tinybench.training.history import History
@@ -164,7 +164,7 @@ def build_state(
         optimizer=build_optimizer(model, recipe),
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16"),
         ema=ema,
-        teacher=Teacher(recipe, train_images).to(device) if recipe.teacher else None,
+        teacher=load_teacher(recipe, train_images, device) if recipe.teacher else None,
         history=History(about),
         sums=torch.zeros(2, device=device),
     )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tinybench.errors import UserError
-from tinybench.training.checkpoint import load_weights
+from tinybench.inference.checkpoint import load_weights
 from tinybench.training.distill import Teacher
 from tinybench.training.ema import Ema
 from tinybench.training.history import History

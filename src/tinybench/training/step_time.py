@@ -4,10 +4,10 @@ import time
 
 import torch
 
+from tinybench.inference.checkpoint import network_options
 from tinybench.models import build_model
 from tinybench.recipe import Recipe
 from tinybench.runtime.device import autocast, memory_format, synchronize
-from tinybench.training.checkpoint import network_options
 from tinybench.training.loss import build_criterion
 from tinybench.training.optimizer import build_optimizer
 

@@ -15,15 +15,16 @@ from torch.nn import functional as F
 from tinybench.data.batches import Batch, TrainBatches, image_size_in, images_at_once, size_of_batches
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UserError
+from tinybench.inference.checkpoint import check_data, read_checkpoint
 from tinybench.inference.metrics import topk_accuracy
-from tinybench.inference.predict import predict_logits
+from tinybench.inference.predictor import predict_logits
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime import distributed
 from tinybench.runtime.device import AsyncScalar, autocast, determinism, pick_device, synchronize
 from tinybench.runtime.progress import Progress
 from tinybench.runtime.seeds import Purpose, derive_seed
 from tinybench.runtime.signals import StopSignals
-from tinybench.training.checkpoint import anchored, check_data, check_resume, read_checkpoint
+from tinybench.training.checkpoint import anchored, check_resume
 from tinybench.training.distill import distillation_loss
 from tinybench.training.freezing import set_training_mode
 from tinybench.training.history import History

@@ -1,47 +1,16 @@
 """Attacks: changes of the pixels, too small to see, that are chosen to make a network err.
 
-Images are float32 (B, 3, S, S) in [0, 1] here; the network that is attacked normalises them itself, see PixelNetwork.
+Images are float32 (B, 3, S, S) in [0, 1] here; what is attacked normalises them itself, as Predictor.logits_of_pixels.
 """
 
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-
-from tinybench.data.augment.geometry import resize
-from tinybench.runtime.device import memory_format
 
 # From images to logits (B, classes).
 Network = Callable[[Tensor], Tensor]
-
-
-class PixelNetwork(nn.Module):
-    """A network together with its preprocessing: float32 (B, 3, h, w) in [0, 1] to logits (B, classes).
-
-    It stays in evaluation mode, and its weights get no gradients.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        image_size: int,
-        mean: list[float],
-        std: list[float],
-        channels_last: bool = False,
-    ) -> None:
-        super().__init__()
-        self.model = model.eval().requires_grad_(False)
-        self.image_size = image_size
-        device = next(model.parameters()).device
-        self.mean = torch.tensor(mean, device=device).view(3, 1, 1)
-        self.std = torch.tensor(std, device=device).view(3, 1, 1)
-        self.memory_format = memory_format(channels_last)
-
-    def forward(self, images: Tensor) -> Tensor:
-        images = (resize(images, self.image_size) - self.mean) / self.std
-        return self.model(images.contiguous(memory_format=self.memory_format))
 
 
 def fgsm(network: Network, images: Tensor, labels: Tensor, radius: float) -> Tensor:

@@ -17,7 +17,7 @@ from tinybench.evaluation.evaluate import ROBUSTNESS, EvalOptions, TestedNetwork
 from tinybench.evaluation.robustness.attacks import fgsm, pgd
 from tinybench.evaluation.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from tinybench.evaluation.robustness.occlusion import occlude, square_places
-from tinybench.inference.predict import Tick
+from tinybench.inference.predictor import Tick
 from tinybench.runtime.device import describe_environment
 from tinybench.runtime.files import write_json
 from tinybench.runtime.seeds import Purpose, torch_generator
@@ -131,7 +131,7 @@ def on_corrupted(network: TestedNetwork, images: ImageSet, tick: Tick) -> dict[s
 
 def on_attacked(network: TestedNetwork, images: ImageSet, tick: Tick) -> dict[str, Any]:
     """By attack: the accuracy in percent by radius in 255ths."""
-    pixel_network = network.pixel_network()
+    logits_of = network.predictor.logits_of_pixels
     device, batch_size = network.options.device, network.options.batch_size
     results: dict[str, dict[str, float]] = {"fgsm": {}, "pgd": {}}
     for radius in RADII:
@@ -140,11 +140,11 @@ def on_attacked(network: TestedNetwork, images: ImageSet, tick: Tick) -> dict[st
         for batch, answers in zip(images.images.split(batch_size), images.labels.split(batch_size), strict=True):
             pixels, labels = batch.to(device).float() / 255, answers.to(device)
             attacked = {
-                "fgsm": fgsm(pixel_network, pixels, labels, radius / 255),
-                "pgd": pgd(pixel_network, pixels, labels, radius / 255, steps=PGD_STEPS, generator=generator),
+                "fgsm": fgsm(logits_of, pixels, labels, radius / 255),
+                "pgd": pgd(logits_of, pixels, labels, radius / 255, steps=PGD_STEPS, generator=generator),
             }
             for name, disturbed in attacked.items():
-                right[name].append(pixel_network(disturbed).argmax(1) == labels)
+                right[name].append(logits_of(disturbed).argmax(1) == labels)
             tick(ATTACK_PASSES * len(batch))
         for name, parts in right.items():
             results[name][str(radius)] = _percent(torch.cat(parts))
@@ -174,7 +174,7 @@ def on_occluded(network: TestedNetwork, images: ImageSet, tick: Tick) -> dict[st
 
 def _right(network: TestedNetwork, images: ImageSet) -> Tensor:
     """Which images the network gets right: bool (N,) on the CPU."""
-    return network.logits(images).argmax(1).cpu() == images.labels
+    return network.predictor.logits(images).argmax(1).cpu() == images.labels
 
 
 def _accuracy(network: TestedNetwork, images: ImageSet) -> float:

@@ -1,0 +1,205 @@
+"""From a checkpoint to logits: a trained network together with its preprocessing."""
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tinybench.data.augment.geometry import resize
+from tinybench.data.augment.policy import normalize
+from tinybench.data.batches import eval_batches
+from tinybench.data.imageset import ImageSet
+from tinybench.data.prepare.decode import decode_square
+from tinybench.inference.checkpoint import load_network, read_checkpoint
+from tinybench.inference.metrics import require_finite
+from tinybench.recipe import Recipe
+from tinybench.runtime.device import autocast, check_precision, memory_format, nhwc_is_right
+from tinybench.runtime.progress import Heartbeat
+
+# Told how many more images have passed through the network.
+Tick = Callable[[int], object]
+
+
+def ignore(_: int) -> None:
+    """A Tick for those who do not ask."""
+
+
+@torch.inference_mode()
+def predict_logits(
+    model: nn.Module,
+    images: ImageSet,
+    *,
+    image_size: int,
+    batch_size: int,
+    device: torch.device,
+    precision: str = "fp32",
+    channels_last: bool = False,
+    flip_tta: bool = False,
+    tick: Tick = ignore,
+) -> Tensor:
+    """The logits of every image, in order: float32 (N, classes) on the device.
+
+    Args:
+        flip_tta: give the logarithm of the mean of the probabilities of the image and of its mirror image instead.
+        tick: told after each batch; on a GPU, whose work goes on meanwhile, a little early.
+    """
+    model.eval()
+    logits: list[Tensor] = []
+    heartbeat = Heartbeat()
+    for batch, _ in eval_batches(images, batch_size, image_size, device, channels_last):
+        with autocast(device, precision):
+            out = model(batch).float()
+            if flip_tta:
+                mirrored = model(batch.flip(3)).float()
+                out = torch.logaddexp(out.log_softmax(1), mirrored.log_softmax(1)) - math.log(2)
+        logits.append(out)
+        if heartbeat.is_due():
+            done = min(len(logits) * batch_size, len(images))
+            print(f"{done:,} of {len(images):,} images answered", file=sys.stderr, flush=True)
+        tick(len(out))
+        del batch  # before the next one is made
+    return torch.cat(logits)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One of the likeliest classes of an image; rank counts from 1."""
+
+    rank: int
+    name: str
+    class_id: str
+    probability: float
+
+
+class Predictor:
+    """The network of a checkpoint with its preprocessing: images in any form to logits, float32 (N, classes).
+
+    It stays in evaluation mode, and its weights get no gradients.
+
+    Attributes:
+        path: of the checkpoint.
+        checkpoint: what it holds, see `Checkpoint`.
+        model: the network, on the device.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        device: torch.device,
+        *,
+        weights: Literal["model", "ema"] = "model",
+        precision: str = "fp32",
+        channels_last: bool = False,
+        batch_size: int = 256,
+    ) -> None:
+        """Read a checkpoint.
+
+        Args:
+            weights: those of the network, or their moving average.
+            channels_last: compute in NHWC where the network was trained so and the device can.
+            batch_size: images at a time.
+
+        Raises:
+            UsageError: the device does not compute in that precision.
+            UserError: the checkpoint is missing or damaged, or has no such weights.
+        """
+        check_precision(device, precision)
+        self.path, self.device, self.precision, self.batch_size = path, device, precision, batch_size
+        self.checkpoint = checkpoint = read_checkpoint(path)
+        # The layout is a matter of speed only, so that a network may come from where another one is right.
+        trained_so = channels_last and Recipe.from_dict(checkpoint["recipe"]).channels_last
+        self.channels_last = trained_so and nhwc_is_right(device)
+        model: nn.Module = load_network(checkpoint, weights).requires_grad_(False)
+        self.model = model.to(device).to(memory_format=memory_format(self.channels_last))
+        self.image_size: int = checkpoint["image_size"]
+        self._mean, self._std = self._by_channel(checkpoint["mean"]), self._by_channel(checkpoint["std"])
+
+    def logits(self, images: ImageSet, *, flip_tta: bool = False, tick: Tick = ignore) -> Tensor:
+        """The logits of a data set's images, on the device; see `predict_logits`.
+
+        Raises:
+            UserError: the network's training diverged.
+        """
+        logits = predict_logits(
+            self.model,
+            replace(images, mean=tuple(self.checkpoint["mean"]), std=tuple(self.checkpoint["std"])),
+            image_size=self.image_size,
+            batch_size=self.batch_size,
+            device=self.device,
+            precision=self.precision,
+            channels_last=self.channels_last,
+            flip_tta=flip_tta,
+            tick=tick,
+        )
+        return require_finite(logits, self.path)
+
+    @torch.inference_mode()
+    def logits_of_files(self, paths: Sequence[Path]) -> Tensor:
+        """The logits of image files, all at once.
+
+        Raises:
+            UserError: a file is no image that can be read, or the network's training diverged.
+        """
+        images = self.preprocess(self.decode(paths))
+        with autocast(self.device, self.precision):
+            return require_finite(self.model(images).float(), self.path)
+
+    def logits_of_pixels(self, pixels: Tensor) -> Tensor:
+        """The logits of float32 images (B, 3, h, w) in [0, 1], on the device; gradients flow back to the pixels.
+
+        They are computed in fp32 whatever the precision, since gradients vanish in fp16.
+        """
+        images = (resize(pixels, self.image_size) - self._mean) / self._std
+        return self.model(images.contiguous(memory_format=memory_format(self.channels_last)))
+
+    def logits_of_normalized(self, mean: Sequence[float], std: Sequence[float]) -> Callable[[Tensor], Tensor]:
+        """A function to logits from float32 batches (B, 3, h, w) that are normalised with another mean and deviation.
+
+        So come the batches that a student trains on. No gradients flow.
+        """
+        scale = self._by_channel(std) / self._std
+        shift = (self._by_channel(mean) - self._mean) / self._std
+
+        @torch.no_grad()
+        def logits(images: Tensor) -> Tensor:
+            with autocast(self.device, self.precision):
+                return self.model(resize(images, self.image_size) * scale + shift).float()
+
+        return logits
+
+    def classify(self, path: Path, top_k: int) -> list[Guess]:
+        """The `top_k` likeliest classes of an image file, or all if there are fewer.
+
+        Raises:
+            UserError: as `logits_of_files`.
+        """
+        probabilities = self.logits_of_files([path])[0].softmax(0)
+        values, indices = probabilities.topk(min(top_k, len(probabilities)))
+        names, class_ids = self.checkpoint["class_names"], self.checkpoint["class_ids"]
+        return [
+            Guess(rank, names[index], class_ids[index], value)
+            for rank, (value, index) in enumerate(zip(values.tolist(), indices.tolist(), strict=True), start=1)
+        ]
+
+    def decode(self, paths: Sequence[Path]) -> Tensor:
+        """Image files as the network sees them: uint8 (N, 3, image_size, image_size) on the CPU.
+
+        Raises:
+            UserError: a file is no image that can be read.
+        """
+        white = self.checkpoint.get("white", 0.0)
+        return torch.from_numpy(np.stack([decode_square(self.image_size, (str(path), path), white) for path in paths]))
+
+    def preprocess(self, images: Tensor) -> Tensor:
+        """uint8 images (N, 3, h, w) to what `model` takes: float32 (N, 3, image_size, image_size) on the device."""
+        batch = normalize(images.to(self.device), self.image_size, self.checkpoint["mean"], self.checkpoint["std"])
+        return batch.to(memory_format=memory_format(self.channels_last))
+
+    def _by_channel(self, values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, device=self.device).view(3, 1, 1)
