@@ -46,7 +46,8 @@ def reliability_diagram(runs: Sequence[RunResults]) -> Figure:
         ax.set_aspect("equal")
     figure.supylabel("accuracy; share of predictions", fontsize=11)
     handles = [Patch(color="0.6", label="accuracy"), *axes[0].get_legend_handles_labels()[0]]
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=10)
+    columns = 3 if len(axes) > 1 else 2  # that fit above a single panel
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, fontsize=10)
     about = [f"confidence (pale bars: fewer than {FEW_PREDICTIONS} predictions)", weights_note(tested(runs))]
     figure.supxlabel(fitted(figure, *about), fontsize=11)
     return figure
