@@ -33,7 +33,7 @@ def test_rows_are_of_the_right_images(demo_data):
     answers[first[:2]] = 5
     names = images.class_names
     figure = class_examples(images, answers, [2, 7], np.full(10, 50.0))
-    assert sorted(texts(figure)) == sorted([f"{names[label]}\n50 % right" for label in (2, 7)] + [names[5][:18]] * 2)
+    assert sorted(texts(figure)) == sorted([f"{names[label]}\n50 % accuracy" for label in (2, 7)] + [names[5][:18]] * 2)
     figure = mistaken_examples(images, answers, [(2, 5)])
     shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
     assert len(shown) == 2

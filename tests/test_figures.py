@@ -61,21 +61,21 @@ def test_every_text_is_on_the_page_and_none_of_an_axis_overlap(name, runs, reque
     figure = drawn(ALL[name](request.getfixturevalue(runs)))
     renderer = figure.canvas.get_renderer()
     page = figure.bbox
-    for axes in figure.axes:
-        assert axes.get_xlabel() or figure.get_supxlabel() or axes.get_ylabel(), "an axis without a name"
-        for axis in (axes.xaxis, axes.yaxis):
+    for ax in figure.axes:
+        assert ax.get_xlabel() or figure.get_supxlabel() or ax.get_ylabel(), "an axis without a name"
+        for axis in (ax.xaxis, ax.yaxis):
             boxes = [t.get_window_extent(renderer) for t in axis.get_ticklabels() if t.get_text() and t.get_visible()]
             rotated = any(text.get_rotation() % 90 for text in axis.get_ticklabels())
             for first, second in itertools.pairwise(boxes):
                 assert rotated or not first.overlaps(second), f"{name}: labels overlap"
-        for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+        for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
             box = text.get_window_extent(renderer)
             inside = page.x0 - 1 <= box.x0 and box.x1 <= page.x1 + 1 and page.y0 - 1 <= box.y0 and box.y1 <= page.y1 + 1
             assert inside or not text.get_text(), text.get_text()
-    for text in figure.texts:
+    for text in (*figure.texts, *figure.legends):
         box = text.get_window_extent(renderer)
-        assert page.x0 <= box.x0 < box.x1 <= page.x1, text.get_text()
-        assert page.y0 <= box.y0 < box.y1 <= page.y1, text.get_text()
+        assert page.x0 <= box.x0 < box.x1 <= page.x1, text
+        assert page.y0 <= box.y0 < box.y1 <= page.y1, text
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -156,12 +156,12 @@ def test_the_gap_is_train_minus_validation_and_says_what_train_accuracy_is(six):
     history = [run.history for run in six if run.recipe == "vgg"]
     expected = np.mean([np.subtract(h["train_acc"], h["val_acc"]) for h in history], axis=0)
     np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), expected)
-    assert "varied and mixed images" in figure.get_supxlabel()
+    assert "augmented and mixed images" in figure.get_supxlabel()
 
 
 def test_learning_rates_have_a_panel_each(six):
     figure = figures.learning_rates(six)
-    titles = [axes.get_title() for axes in figure.axes]
+    titles = [ax.get_title() for ax in figure.axes]
     assert titles[0] == "plan/alexnet\nAlexNet: sgd, cosine"
     assert titles[5] == "plan/vit\nViT-S: adamw, cosine"
     assert figure.axes[5].get_ylim()[1] < 0.01 < figure.axes[0].get_ylim()[1]
@@ -172,23 +172,23 @@ def test_learning_rates_have_a_panel_each(six):
 
 def test_bars_are_sorted_and_have_intervals(six):
     figure = figures.accuracy_bars(six)
-    (axes,) = figure.axes
-    top1, top5 = axes.patches[::2], axes.patches[1::2]
+    (ax,) = figure.axes
+    top1, top5 = ax.patches[::2], ax.patches[1::2]
     widths = [bar.get_width() for bar in top1]
     assert widths == sorted(widths, reverse=True)
     assert all(five.get_width() >= one.get_width() for one, five in zip(top1, top5, strict=True))
-    assert axes.get_yticklabels()[0].get_text() == LABELS["resnet"]
-    assert len(axes.lines) == 12
-    assert "95 % interval" in figure.get_supxlabel()
+    assert ax.get_yticklabels()[0].get_text() == LABELS["resnet"]
+    assert len(ax.lines) == 12
+    assert "95 % confidence interval" in figure.get_supxlabel()
 
 
 def test_one_seed_has_no_interval_and_that_is_said(one, tmp_path):
     figure = figures.accuracy_bars(one)
     assert not figure.axes[0].lines
-    assert figure.get_supxlabel() == "one seed each, which allows no interval over seeds"
+    assert figure.get_supxlabel() == "one seed each: no interval over seeds"
     make_plan(tmp_path, models=("vgg",), seeds=2)
     make_plan(tmp_path, models=("vit",), seeds=1)
-    assert "one seed allows no interval: plan/vit, ViT-S" in figures.accuracy_bars(load_runs(tmp_path)).get_supxlabel()
+    assert "one seed, so no interval: plan/vit, ViT-S" in figures.accuracy_bars(load_runs(tmp_path)).get_supxlabel()
 
 
 def test_the_front_holds_what_nothing_beats():
@@ -200,7 +200,7 @@ def test_the_front_holds_what_nothing_beats():
 
 def test_costs_have_a_panel_each_and_say_what_was_not_measured(six, tmp_path):
     figure = figures.accuracy_against_costs(six)
-    assert [axes.get_xlabel() for axes in figure.axes] == [
+    assert [ax.get_xlabel() for ax in figure.axes] == [
         "parameters (million)", "operations of one image (GFLOP)", "training time (minutes)",
         "peak memory in training (GiB)",
     ]  # fmt: skip
@@ -229,11 +229,11 @@ def test_published_numbers_are_hollow_and_ours_filled_only_for_the_same_task(tmp
     apart = figures.published_accuracy(one, table)
     assert [line.get_markerfacecolor() for line in apart.axes[0].lines] == ["none"] * 3
     assert [line.get_marker() for line in apart.axes[0].lines] == ["o", "X", "*"]
-    assert "measured here" not in " ".join(legend(apart))
+    assert "ours" not in legend(apart)
     make_plan(tmp_path, models=("resnet",), dataset="tiny-imagenet", classes=200, per_class=2, robust=False)
     together = figures.published_accuracy(load_runs(tmp_path), table)
     assert len(together.axes[0].lines) == 5
-    assert legend(together)[-1] == "measured here"
+    assert legend(together)[-1] == "ours"
     with pytest.raises(UserError, match="no published"):
         figures.published_accuracy(one, table[:0])
 
@@ -253,16 +253,16 @@ def test_published_numbers_are_read(tmp_path):
 
 def test_the_confusion_matrix_is_percent_of_each_class(six):
     figure = figures.confusion_matrix(six, LABELS["vgg"])
-    axes = figure.axes[0]
-    cells = axes.collections[0].get_array()
+    ax = figure.axes[0]
+    cells = ax.collections[0].get_array()
     np.testing.assert_allclose(cells.sum(axis=1), 100)
-    names = [label.get_text() for label in axes.get_yticklabels()]
+    names = [label.get_text() for label in ax.get_yticklabels()]
     assert sorted(names) == [f"thing {label}" for label in range(10)]
-    assert names == [label.get_text() for label in axes.get_xticklabels()]
+    assert names == [label.get_text() for label in ax.get_xticklabels()]
     counts = sum(np.array(run.tests["best"]["confusion_matrix"]) for run in six if run.recipe == "vgg")
     first = int(names[0].split()[1])
     assert cells[0, 0] == pytest.approx(100 * counts[first, first] / 40)
-    assert axes.get_title() == "plan/vgg, VGG-16, 2 seeds"
+    assert ax.get_title() == "plan/vgg, VGG-16, 2 seeds"
     assert figures.confusion_matrix(six).axes[0].get_title() == "plan/resnet, ResNet-18, 2 seeds"
     with pytest.raises(UserError, match="svm has not been tested; there are: plan/alexnet, AlexNet;"):
         figures.confusion_matrix(six, "svm")
@@ -270,15 +270,15 @@ def test_the_confusion_matrix_is_percent_of_each_class(six):
 
 def test_many_classes_are_drawn_without_crowding(tmp_path_factory):
     many = plan(tmp_path_factory, models=("vgg", "resnet"), seeds=1, classes=60, per_class=3, robust=False)
-    axes = drawn(figures.class_accuracy(many)).axes[0]
-    assert len(axes.get_xticklabels()) == 20
-    assert [label.get_text() for label in axes.get_yticklabels()] == [LABELS["vgg"], LABELS["resnet"]]
+    ax = drawn(figures.class_accuracy(many)).axes[0]
+    assert len(ax.get_xticklabels()) == 20
+    assert [label.get_text() for label in ax.get_yticklabels()] == [LABELS["vgg"], LABELS["resnet"]]
     assert not drawn(figures.confusion_matrix(many)).axes[0].get_xticklabels()
 
 
 def test_classes_stand_hardest_first(six):
-    axes = figures.class_accuracy(six).axes[0]
-    means = axes.collections[0].get_array().mean(axis=1)
+    ax = figures.class_accuracy(six).axes[0]
+    means = ax.collections[0].get_array().mean(axis=1)
     assert (np.diff(means) >= 0).all()
 
 
@@ -291,16 +291,16 @@ def test_runs_tested_on_other_classes_are_not_compared(tmp_path):
 
 def test_the_reliability_diagram_shows_the_bins_of_all_seeds(six):
     figure = figures.reliability_diagram(six)
-    axes = figure.axes[1]
+    ax = figure.axes[1]
     answers = predictions_by_recipe(six)[LABELS["vgg"]]
     table = reliability_table(pooled(answers, "vgg"))
     assert table["count"].sum() == 2 * 200
-    np.testing.assert_allclose([bar.get_height() for bar in axes.patches], table["accuracy"].fillna(0))
-    np.testing.assert_allclose(axes.lines[1].get_ydata(), table["count"] / 400)
-    faint = [bar.get_alpha() < 1 for bar in axes.patches]
+    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], table["accuracy"].fillna(0))
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), table["count"] / 400)
+    faint = [bar.get_alpha() < 1 for bar in ax.patches]
     assert faint == (table["count"] < 10).tolist()
     calibration = np.mean([run.tests["best"]["ece"] for run in six if run.recipe == "vgg"])
-    assert axes.get_title() == f"plan/vgg\nVGG-16, ECE {calibration:.3f}"
+    assert ax.get_title() == f"plan/vgg\nVGG-16, ECE {calibration:.3f}"
 
 
 def test_agreement_is_symmetric_and_its_diagonal_is_of_two_seeds(six, tmp_path):
@@ -330,12 +330,12 @@ def test_recipes_that_do_not_differ_are_joined(tmp_path):
     (bar,) = joined.lines
     assert list(bar.get_ydata()) == [0, 1]
     assert len(values.lines) == 6
-    assert "nothing is said of others: " in figure.get_supxlabel()
+    assert "may not hold for other seeds: " in figure.get_supxlabel()
 
 
 def test_robustness_has_a_panel_a_family_that_starts_with_the_clean_accuracy(six):
     figure = figures.corruption_curves(six)
-    assert [axes.get_title() for axes in figure.axes] == ["noise", "blur", "weather", "digital"]
+    assert [ax.get_title() for ax in figure.axes] == ["noise", "blur", "weather", "digital"]
     noise, resnet = figure.axes[0], [run for run in six if run.recipe == "resnet"]
     content = [read_json(run.folder / "robustness.json") for run in resnet]
     line = noise.lines[2]
@@ -345,7 +345,7 @@ def test_robustness_has_a_panel_a_family_that_starts_with_the_clean_accuracy(six
     noises = [about["corruptions"][name]["accuracy"][4] for about in content for name in pair]
     assert line.get_ydata()[5] == pytest.approx(np.mean(noises))
     attacks = figures.attack_curves(six)
-    assert [axes.get_title() for axes in attacks.axes] == ["FGSM", "PGD"]
+    assert [ax.get_title() for ax in attacks.axes] == ["FGSM", "PGD"]
     assert list(attacks.axes[0].lines[0].get_xdata()) == [0, 1, 2, 4, 8]
 
 
@@ -394,8 +394,8 @@ def test_curves_of_averaged_weights_are_drawn_beside_the_plain_ones(tmp_path):
     plain, average = figure.axes[0].lines
     assert list(average.get_ydata()) == averages["ema_val_acc"]
     assert list(plain.get_ydata()) == runs[0].history["val_acc"]
-    assert "pale lines: averaged weights" in figure.get_supxlabel()
-    assert "weights of the best epochs: vit (averaged)" in figures.accuracy_bars(runs).get_supxlabel()
+    assert "pale lines: EMA weights" in figure.get_supxlabel()
+    assert "tested with EMA weights: vit (1 of 1 seed)" in figures.accuracy_bars(runs).get_supxlabel()
 
 
 # ---- which runs are compared

@@ -33,7 +33,7 @@ def test_all_text_is_on_the_page(draw):
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     (caption,) = (text for text in figure.texts if "training images are mixed" in text.get_text())
-    labels = [axes.yaxis.label for axes in figure.axes]
+    labels = [ax.yaxis.label for ax in figure.axes]
     for text in (caption, *labels):
         box = text.get_window_extent(canvas.get_renderer())
         assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text.get_text()
@@ -73,7 +73,7 @@ def test_histories_of_plain_scripts_are_drawn_and_what_they_do_not_state_is_said
 def test_the_best_epoch_says_whether_its_weights_are_averaged():
     averaged = history(3, ema_val_acc=[1.0, 2.0, 9.0], ema_val_loss=[1.0] * 3)
     labels = [line.get_label() for line in figures.training_accuracy("run", averaged).axes[0].lines]
-    assert "best epoch: 3 (9.00, averaged weights)" in labels
+    assert "best epoch: 3 (9.00, EMA weights)" in labels
 
 
 def test_names_are_drawn_as_they_are_and_letters_that_the_font_lacks_are_noticed(tmp_path):

@@ -74,10 +74,10 @@ def test_operations_bytes_and_memory_by_hand(profiled):
 
 
 def test_the_figure_shows_layers_below_the_limit(profiled):
-    (axes,) = roofline(profiled).axes
-    (points,) = axes.collections
+    (ax,) = roofline(profiled).axes
+    (points,) = ax.collections
     assert len(points.get_offsets()) == 10  # stem, blocks and head: the others have no operations that are counted
-    assert any(text.get_text() == "stages.0.0" for text in axes.texts)
+    assert any(text.get_text() == "stages.0.0" for text in ax.texts)
 
 
 def test_the_command(tmp_path):

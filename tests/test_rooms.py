@@ -6,13 +6,13 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "tinybench"
 # Upstream first: each room, or module of one, may import those above it.
 ROOMS = (
-    "errors", "words", "validation", "runtime", "recipe", "formats", "models", "model_file", "data", "runs",
+    "__version__", "errors", "words", "validation", "runtime", "recipe", "formats", "models", "model_file", "data", "runs",
     "inference", "training", "profiling", "evaluation", "export", "stats.intervals", "results", "stats", "figures",
-    "narrative", "report", "sweep", "cli",
+    "report", "sweep", "cli",
 )  # fmt: skip
 # What they may not import though it is above them: networks see no recipe, and what reads results runs no network.
 RUN_NETWORKS = {"models", "model_file", "inference", "training", "profiling", "evaluation", "export"}
-READ_RESULTS = ("stats.intervals", "results", "stats", "figures", "narrative", "report")
+READ_RESULTS = ("stats.intervals", "results", "stats", "figures", "report")
 FORBIDDEN = {"models": {"recipe"}} | dict.fromkeys(READ_RESULTS, RUN_NETWORKS)
 
 

@@ -11,8 +11,6 @@ import timm
 from tinybench.results.predictions import Predictions
 from tinybench.stats.similarity import (
     class_order,
-    class_similarity,
-    confusion_similarity,
     near_misses,
     row_correlation,
     wordnet_similarity,
@@ -61,29 +59,6 @@ def test_other_classes_are_not():
     assert wordnet_similarity(["airplane"]) is None
 
 
-def test_what_similarity_it_is_is_said():
-    known = predict([0, 1], [0, 1], 2, ids=(DOG, CAT))
-    table, kind = class_similarity(known)
-    assert table.loc[DOG, CAT] == pytest.approx(24 / 28)
-    assert "WordNet" in kind
-    table, kind = class_similarity(predict([0, 1, 1], [0, 1, 0], 2))
-    pd.testing.assert_frame_equal(table, confusion_similarity(predict([0, 1, 1], [0, 1, 0], 2)))
-    assert kind.startswith("similarity in the answers of x")
-
-
-def test_confused_classes_are_similar():
-    # 0 and 1 are taken for each other, so are 2 and 3; class 4 has no test images.
-    labels = np.repeat([0, 1, 2, 3], 10)
-    answers = np.tile([0, 1], 20).reshape(4, 10) + np.array([[0], [0], [2], [2]])
-    table = confusion_similarity(predict(answers.ravel(), labels, 5))
-    assert (table.to_numpy().diagonal() == 1).all()
-    assert table.loc["class0", "class1"] == pytest.approx(1)
-    assert table.loc["class0", "class2"] < 0
-    assert (table["class4"].drop("class4") == 0).all()
-    order = class_order(table)
-    assert abs(order.index("class0") - order.index("class1")) == abs(order.index("class2") - order.index("class3")) == 1
-
-
 def test_row_correlation_against_numpy():
     random = np.random.default_rng(0)
     counts = pd.DataFrame(random.integers(0, 50, (6, 6)), index=list("abcdef"), columns=list("abcdef"))
@@ -112,52 +87,35 @@ def line(classes):
 
 
 def test_near_misses_by_hand():
-    # Seven classes on a line, all labelled 0: answers 0 (right), 1, 2 and 6.
-    result = near_misses(predict([0, 1, 2, 6], [0, 0, 0, 0], 7), line(7), neighbours=2)
-    assert (result.mistakes, result.neighbours) == (3, 2)
-    assert result.nearest == pytest.approx(2 / 3)  # 1 and 2
-    assert result.above_median == pytest.approx(2 / 3)  # the median of the others lies between 3 and 4
+    # Seven classes on a line, all labelled 0: answers 0 (right), 1, 2 and 6; the median lies between 3 and 4.
+    result = near_misses(predict([0, 1, 2, 6], [0, 0, 0, 0], 7), line(7))
     # Only one label: its wrong answers are all there are, so chance gives the same.
-    assert (result.nearest_by_chance, result.above_median_by_chance) == pytest.approx((2 / 3, 2 / 3))
+    assert result == pytest.approx((3, 2 / 3, 2 / 3))
 
 
 def test_neighbours_are_nearer_than_chance():
     random = np.random.default_rng(2)
     labels = random.integers(0, 20, 3000)
     next_door = np.clip(labels + random.choice([-1, 1], 3000), 0, 19)
-    near = near_misses(predict(next_door, labels, 20), line(20), neighbours=5)
-    assert (near.nearest, near.above_median) == (1, 1)
-    # Evenly drawn, 5 of 19 would be among the nearest, and 9 of 19 above the median.
-    assert near.nearest_by_chance == pytest.approx(5 / 19, abs=0.03)
-    assert near.above_median_by_chance == pytest.approx(9 / 19, abs=0.03)
-    anywhere = near_misses(predict(random.integers(0, 20, 3000), labels, 20), line(20), neighbours=5)
-    assert anywhere.nearest == pytest.approx(anywhere.nearest_by_chance, abs=0.03)
-    assert anywhere.above_median == pytest.approx(anywhere.above_median_by_chance, abs=0.03)
+    result = near_misses(predict(next_door, labels, 20), line(20))
+    assert result.near == 1
+    assert result.near_by_chance == pytest.approx(9 / 19, abs=0.03)  # evenly drawn: 9 of 19 are above the median
+    anywhere = near_misses(predict(random.integers(0, 20, 3000), labels, 20), line(20))
+    assert anywhere.near == pytest.approx(anywhere.near_by_chance, abs=0.03)
 
 
 def test_a_favourite_answer_is_no_near_miss():
     # Every mistake is the same class, whatever the label: that is what chance does with such answers, too.
     labels = np.arange(10).repeat(5)
-    result = near_misses(predict(np.full(50, 4), labels, 10), line(10), neighbours=2)
+    result = near_misses(predict(np.full(50, 4), labels, 10), line(10))
     assert result.mistakes == 45
-    assert result.nearest == pytest.approx(result.nearest_by_chance)
-    assert result.above_median == pytest.approx(result.above_median_by_chance)
-
-
-def test_ties_count_for_their_part():
-    names = [f"class{index}" for index in range(11)]
-    flat = pd.DataFrame(np.full((11, 11), 0.5), index=names, columns=names)
-    result = near_misses(predict([1, 2, 3], [0, 0, 0], 11), flat, neighbours=5)
-    assert (result.nearest, result.nearest_by_chance) == pytest.approx((0.5, 0.5))  # 5 of 10 that all tie
-    assert (result.above_median, result.above_median_by_chance) == (0, 0)
+    assert result.near == pytest.approx(result.near_by_chance)
 
 
 def test_no_mistakes_have_no_share():
     result = near_misses(predict([0, 1], [0, 1], 3), line(3))
     assert result.mistakes == 0
-    assert np.isnan(
-        [result.nearest, result.nearest_by_chance, result.above_median, result.above_median_by_chance]
-    ).all()
+    assert np.isnan([result.near, result.near_by_chance]).all()
 
 
 def test_the_order_of_the_similarity_does_not_matter():

@@ -15,19 +15,7 @@ def listed(words: Iterable[str], most: int = 10) -> str:
     return " and ".join([comma.join(known[:-1]), known[-1]] if len(known) > 1 else known)
 
 
-def counted(count: int, word: str) -> str:
-    """ "1 seed", "2 seeds", "1,000 classes"."""
-    if count == 1:
-        return f"1 {word}"
-    return f"{count:,} {word}{'es' if word.endswith('s') else 's'}"
-
-
 def span(values: Sequence[int]) -> str:
     """ "3", or "1 to 3"."""
     low, high = min(values), max(values)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def with_values(values: dict[str, float], form: str) -> str:
-    """ "resnet (61.2 %) and vgg (58.0 %)", where `form` is "{:.1f} %"."""
-    return listed(f"{name} ({form.format(value)})" for name, value in values.items())

@@ -1,4 +1,4 @@
-"""Figures, one function each. They return the figure; scripts and notebooks save or show it."""
+"""One function per figure of what results and stats computed. They return the figure; the caller saves or shows it."""
 
 from tinybench.figures.accuracy import accuracy_bars, published_accuracy
 from tinybench.figures.classes import class_accuracy, confusion_matrix

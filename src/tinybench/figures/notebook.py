@@ -1,16 +1,16 @@
-"""What the notebooks share: showing figures, tables and sentences, or saying why there are none.
+"""What the notebooks share. Importing it makes figures appear in cells and notices (of what was left out, guessed or
+changed) appear below the cell they come from, each once."""
 
-Once this is imported, notices (of what was left out, guessed or changed) are displayed where they come up, each once.
-"""
-
+import contextlib
 import functools
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
-from IPython.display import Image, Markdown, display
+from IPython import get_ipython
+from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from tinybench.errors import Notice, UserError
@@ -18,39 +18,26 @@ from tinybench.runtime.pictures import png
 
 DPI = 64  # keeps a notebook with all its figures below a megabyte
 
-Part = Callable[..., Figure | pd.DataFrame | list[str]]
+
+@contextlib.contextmanager
+def skip_missing() -> Iterator[None]:
+    """Skip the rest of the block at a UserError, such as for runs that are not tested yet, and show its message."""
+    try:
+        yield
+    except UserError as error:
+        display(_markdown(f"**Skipped:** {error}."))
 
 
-def show(*parts: Part, of: Any) -> None:
-    """Call each part with `of` (a tuple: with its members) and display what it returns.
-
-    Parts return a figure, a table, or sentences, which become a list. Where a part raises a UserError, since something
-    is missing, its message is displayed instead, once for all parts that lack the same.
-    """
-    inputs = of if isinstance(of, tuple) else (of,)
-    missing = []
-    for part in parts:
-        try:
-            shown = part(*inputs)
-        except UserError as error:
-            if str(error) not in missing:
-                missing.append(str(error))
-                display(_markdown(f"**Missing:** {error}."))
-            continue
-        with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
-            display(_displayed(shown, (part.__doc__ or "").partition("\n")[0]))
-
-
-def _displayed(shown: Figure | pd.DataFrame | list[str], about: str) -> Any:
-    if isinstance(shown, Figure):
-        return Image(png(shown, DPI, about), alt=about)
-    if isinstance(shown, list):
-        return _markdown("\n".join(f"- {sentence}" for sentence in shown))
-    return shown
+def _png(figure: Figure) -> tuple[bytes, dict[str, str]]:
+    """The picture, and for those who cannot see it what its panels show."""
+    texts = [figure.get_suptitle()]
+    for ax in figure.axes:
+        texts += [ax.get_title(), " over ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))]
+    return png(figure, DPI, "this figure"), {"alt": "; ".join(dict.fromkeys(filter(None, texts)))}
 
 
 def _markdown(text: str) -> Markdown:
-    """Names in the text are no formulas and no tags."""
+    """Names in the text are neither formulas nor tags."""
     return Markdown(re.sub(r"[$<]", r"\\\g<0>", text))
 
 
@@ -69,3 +56,6 @@ def _show_warning(message: Warning | str, category: type[Warning], *where: Any, 
 _show_other_warning = warnings.showwarning
 warnings.showwarning = _show_warning
 warnings.simplefilter("always", Notice)
+pd.set_option("display.max_colwidth", None, "display.html.use_mathjax", False)  # names with $ are no formulas
+if shell := get_ipython():
+    shell.display_formatter.formatters["image/png"].for_type(Figure, _png)

@@ -1,4 +1,4 @@
-"""Accuracy on images that are disturbed: common corruptions and attacks."""
+"""Accuracy under common corruptions and adversarial attacks."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from tinybench.results.runs import RunResults
 
 
 def corruption_curves(runs: Sequence[RunResults]) -> Figure:
-    """Test accuracy over the severity of common corruptions, one panel a family; severity 0: the images as they are.
+    """Test accuracy versus the severity of common corruptions, one panel per family; severity 0 is the clean images.
 
     A point is the mean over the corruptions of the family and over seeds (Hendrycks and Dietterich 2019,
     https://arxiv.org/abs/1903.12261).
@@ -20,11 +20,11 @@ def corruption_curves(runs: Sequence[RunResults]) -> Figure:
     Raises:
         UserError: no run was tested on corruptions.
     """
-    return _curves(runs, "corruption", "severity (0: none)", "means over the corruptions of a family and over seeds")
+    return _curves(runs, "corruption", "severity (0: clean)", "means over the corruptions of a family and over seeds")
 
 
 def attack_curves(runs: Sequence[RunResults]) -> Figure:
-    """Test accuracy over the radius of attacks (largest change of a pixel, in 255ths), one panel an attack.
+    """Test accuracy versus the L∞ radius ε of adversarial attacks, in 255ths of the pixel range, one panel per attack.
 
     FGSM: Goodfellow et al. 2015, https://arxiv.org/abs/1412.6572. PGD: Madry et al. 2018,
     https://arxiv.org/abs/1706.06083.
@@ -32,25 +32,25 @@ def attack_curves(runs: Sequence[RunResults]) -> Figure:
     Raises:
         UserError: no run was attacked.
     """
-    return _curves(runs, "attack", "largest change of a pixel (1/255)", "means over seeds")
+    return _curves(runs, "attack", "ε, the largest change of a pixel (1/255)", "means over seeds")
 
 
 def _curves(runs: Sequence[RunResults], kind: str, strength: str, about: str) -> Figure:
     table = robustness_table(runs)
     table = table[table["kind"] == f"{kind}s"]
     if table.empty:
-        raise UserError(f"no {kind} was measured; measure them with {COMMAND}")
+        raise UserError(f"no {kind} was measured; {COMMAND} does it")
     style = styles(runs)
     families = table["family"].unique()
-    figure, places = panels(len(families), 2, 4.6, 3, sharey=True)
-    for family, axes in zip(families, places, strict=True):
+    figure, axes = panels(len(families), 2, 4.6, 3, sharey=True)
+    for family, ax in zip(families, axes, strict=True):
         for label, curve in table[table["family"] == family].groupby("label", sort=False):
             look = style[str(label)]
-            axes.plot(curve["strength"], curve["accuracy"], label=label, linestyle=look.line, **look.of_points())
-        axes.set_title(family.upper() if kind == "attack" else family)
-        whole_numbers(axes)
-    places[0].set_ylim(0, 1.05 * table["accuracy"].max())
+            ax.plot(curve["strength"], curve["accuracy"], label=label, linestyle=look.line, **look.of_points())
+        ax.set_title(family.upper() if kind == "attack" else family)
+        whole_numbers(ax)
+    axes[0].set_ylim(0, 1.05 * table["accuracy"].max())
     figure.supxlabel(fitted(figure, f"{strength}; {about}", weights_note(trained(runs))), fontsize=11)
     figure.supylabel("test accuracy (%)", fontsize=11)
-    legend_of_models(figure, places[0])
+    legend_of_models(figure, axes[0])
     return figure

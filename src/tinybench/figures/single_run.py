@@ -1,4 +1,4 @@
-"""Figures, one function each. They return the figure; scripts and notebooks save or show it."""
+"""Training curves of one run."""
 
 from typing import Any
 
@@ -9,20 +9,20 @@ from matplotlib.ticker import MaxNLocator
 from tinybench.figures.style import look
 from tinybench.results.runs import best_is_averaged, data_title, epochs_table
 
-# Colours that stay apart for colour-blind readers; line styles and markers keep them apart in black and white.
+# Colours that colour-blind readers can tell apart; line styles and markers do it in black and white.
 PALETTE = sns.color_palette("colorblind")
 TRAIN = {"color": PALETTE[1], "linestyle": "--", "marker": "s", "label": "train"}
 VALIDATION = {"color": PALETTE[0], "linestyle": "-", "marker": "o", "label": "validation"}
-AVERAGE = {"color": PALETTE[2], "linestyle": "-.", "marker": "^", "label": "validation, averaged weights"}
+AVERAGE = {"color": PALETTE[2], "linestyle": "-.", "marker": "^", "label": "validation, EMA weights"}
 
 
 def training_loss(name: str, history: dict[str, Any]) -> Figure:
-    """Train and validation loss by epoch, with the learning rate below."""
-    return _curves(name, history, "loss", "cross entropy (nats)")
+    """Training and validation loss per epoch, with the learning rate below."""
+    return _curves(name, history, "loss", "cross-entropy (nats)")
 
 
 def training_accuracy(name: str, history: dict[str, Any]) -> Figure:
-    """Train and validation accuracy by epoch, with the learning rate below."""
+    """Training and validation accuracy per epoch, with the learning rate below."""
     return _curves(name, history, "acc", "accuracy (%)")
 
 
@@ -32,7 +32,7 @@ def _curves(name: str, history: dict[str, Any], what: str, label: str) -> Figure
     with look():
         figure = Figure(figsize=(8, 5.5), layout="constrained")
         curves, rate = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    # A marker an epoch helps where they are few, and where there is one only.
+    # Markers help if there are few epochs, and are all there is to see of a single one.
     marker_size = 5 if len(table) <= 30 else 0
     for column, style in ((f"train_{what}", TRAIN), (f"val_{what}", VALIDATION), (f"ema_val_{what}", AVERAGE)):
         if column in table:
@@ -40,7 +40,7 @@ def _curves(name: str, history: dict[str, Any], what: str, label: str) -> Figure
     averaged = best_is_averaged(history)
     value = table[f"{'ema_' if averaged else ''}val_{what}"][best]
     star = {"marker": "*", "markersize": 16, "color": "black", "linestyle": "none"}
-    kind = ", averaged weights" if averaged else ""
+    kind = ", EMA weights" if averaged else ""
     curves.plot(best, value, label=f"best epoch: {best} ({value:.2f}{kind})", **star)
     curves.axvline(best, color="black", linewidth=0.8, linestyle=":")
     curves.set_ylabel(label)
@@ -50,7 +50,7 @@ def _curves(name: str, history: dict[str, Any], what: str, label: str) -> Figure
     rate.plot(table.index, table["lr"], color=PALETTE[7], drawstyle="steps-mid", marker="." if marker_size else "")
     rate.set_ylabel("learning\nrate")
     rate.set_xlabel("epoch")
-    # Whole epochs only, also where there is a single one.
+    # Whole epochs only, even if there is a single one.
     rate.set_xlim(0.5, len(table) + 0.5)
     rate.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if note := _caption(config, what):
@@ -61,9 +61,9 @@ def _curves(name: str, history: dict[str, Any], what: str, label: str) -> Figure
 def _caption(config: dict[str, Any], what: str) -> str:
     notes = []
     if config.get("mixup_cutmix_alpha", 0) > 0:
-        notes.append("training images are mixed: both labels count by their share")
+        notes.append("training images are mixed (MixUp, CutMix): accuracy weighs both labels by λ")
     if config.get("label_smoothing", 0) > 0 and what == "loss":
-        notes.append(f"the training loss has label smoothing {config['label_smoothing']}, the validation loss none")
+        notes.append(f"training loss with label smoothing {config['label_smoothing']}, validation loss without")
     if config.get("augment", "none") != "none":
-        notes.append("training images are varied, validation images are not")
-    return "\n".join(notes)  # side by side they would not fit on the page
+        notes.append("training images are augmented, validation images are not")
+    return "\n".join(notes)  # too long for one line

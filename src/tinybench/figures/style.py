@@ -1,4 +1,4 @@
-"""What all figures of a comparison share: their look, and one colour, line and marker for each model."""
+"""What all figures share: their look, and one colour, line and marker for each model."""
 
 import contextlib
 import textwrap
@@ -16,23 +16,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from tinybench.results.colors import MODEL_COLORS, model_color
-from tinybench.results.groups import SeedGroup, averaged, group_runs
+from tinybench.results.groups import SeedGroup, group_runs
 from tinybench.results.runs import RunResults, data_title
 from tinybench.words import span
 
 Line = str | tuple[int, tuple[int, ...]]
 
-# In the order of MODEL_COLORS: what keeps the networks apart without colour.
+# In the order of MODEL_COLORS: they tell the networks apart without colour.
 MARKERS = ("o", "s", "^", "D", "v", ">")
 LINES: tuple[Line, ...] = ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)), (0, (10, 3)))
 # For further recipes of the same network, and for networks that are added.
 OTHER_MARKERS = ("p", "X", "<", "P", "d", "*", "h", "8")
 OTHER_LINES: tuple[Line, ...] = ((0, (3, 3)), (0, (1, 3)), (0, (6, 3, 2, 3)), (0, (12, 3, 3, 3)))
 
-# One hue, so that darker is always more, also in print.
+# One hue, so that darker is always more, even in print.
 SHADES = "Blues"
 MARKS_PER_LINE = 8
-LETTERS_PER_INCH = 12  # of small print
+LETTERS_PER_INCH = 12  # of the note below a figure
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Style:
     line: Line
 
     def of_line(self, points: int) -> dict[str, Any]:
-        """Arguments for a line of so many points: a few markers, spread evenly."""
+        """Keyword arguments for a line of this many points, with a few evenly spread markers."""
         every = max(1, points // MARKS_PER_LINE)
         return {**self.of_points(), "linestyle": self.line, "markevery": (every // 2, every)}
 
@@ -52,7 +52,7 @@ class Style:
 
 
 def styles(runs: Sequence[RunResults]) -> dict[str, Style]:
-    """A style for each recipe, by its label; a network's second recipe has its colour but another marker and line."""
+    """The style of each recipe, by its label; a network's second recipe has its colour but another marker and line."""
     known = {name: position for position, name in enumerate(MODEL_COLORS)}
     used: Counter[str] = Counter()
     others = 0
@@ -79,37 +79,37 @@ def look(settings: dict[str, Any] | None = None) -> Iterator[None]:
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
-    """An empty figure of `width` by `height` inches and its axes, as an array (rows, columns)."""
+    """An empty figure of `width` by `height` inches and its Axes: one, or an array as `Figure.subplots` returns it."""
     with look({"axes.edgecolor": "0.3"}):
         figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, **options)
+        axes = figure.subplots(rows, columns, **options)
     sns.despine(figure)
     return figure, axes
 
 
 def panels(count: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels of `width` by `height` inches each, `columns` a row; places left over stay empty."""
+    """A figure of `count` panels of `width` by `height` inches each, at most `columns` per row."""
     columns = min(columns, count)
     rows = -(-count // columns)
-    figure, axes = new_figure(max(width * columns, 5), height * rows, rows, columns, **options)
+    figure, axes = new_figure(max(width * columns, 5), height * rows, rows, columns, squeeze=False, **options)
     for unused in axes.flat[count:]:
         unused.remove()
     return figure, list(axes.flat[:count])
 
 
-def legend_of_models(figure: Figure, axes: Axes) -> None:
-    """One legend for all panels, beside them."""
-    handles, labels = axes.get_legend_handles_labels()
+def legend_of_models(figure: Figure, ax: Axes) -> None:
+    """One legend for all panels, beside them, with the entries of one of them."""
+    handles, labels = ax.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", frameon=False)
 
 
-def whole_numbers(axes: Axes) -> None:
-    """Ticks at whole numbers only, also where there is a single one."""
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+def whole_numbers(ax: Axes) -> None:
+    """Ticks at whole numbers only, even if there is a single one."""
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
 
 def log_scale(axis: XAxis | YAxis) -> None:
-    """A logarithmic axis with plain numbers; the usual ones are formulas, and text is drawn as it is here."""
+    """A logarithmic axis with plain numbers; matplotlib's own labels need math text, which is off here."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter("{x:g}")
@@ -117,39 +117,39 @@ def log_scale(axis: XAxis | YAxis) -> None:
 
 
 def title_of(label: str) -> str:
-    """The label of a recipe in two lines, for a panel as narrow as that."""
+    """The label of a recipe in two lines, for a narrow panel."""
     return label.replace(", ", "\n", 1)
 
 
 def note(figure: Figure, *sentences: str) -> None:
-    """Small print below the figure."""
+    """A note below the figure, one line or more per sentence."""
     if text := fitted(figure, *sentences):
         figure.supxlabel(text, fontsize=9, color="0.3")
 
 
 def fitted(figure: Figure, *sentences: str) -> str:
-    """Sentences below each other, in lines that are no longer than the figure is wide."""
+    """Sentences below each other, wrapped to the width of the figure."""
     letters = int(LETTERS_PER_INCH * figure.get_size_inches()[0])
     return "\n".join(textwrap.fill(sentence, letters) for sentence in sentences if sentence)
 
 
 def task_title(group: SeedGroup) -> str:
-    """What the runs learned, as a title."""
+    """The data set and number of classes, as a title."""
     return data_title(group.runs[0].history)
 
 
 def weights_note(groups: Sequence[SeedGroup]) -> str:
-    """For small print: the recipes whose best epochs, which were tested, are of averaged weights, not of plain ones."""
-    found = [f"{group.recipe} ({which})" for group in groups if (which := averaged(group.runs)) != "plain"]
-    others = ["others plain"] if len(found) < len(groups) else []
-    return f"weights of the best epochs: {', '.join(found + others)}" if found else ""
+    """For `note`: the recipes that were tested with EMA weights, since these were better than the raw ones."""
+    counts = [(group, sum(run.averaged for run in group.runs)) for group in groups]
+    found = [f"{group.recipe} ({count} of {seed_count([group])})" for group, count in counts if count]
+    return f"tested with EMA weights: {', '.join(found)}" if found else ""
 
 
-def heat_map(axes: Axes, values: np.ndarray, *, bar: str, annotate: str = "", **options: Any) -> None:
-    """Cells shaded by value with a bar named `bar`; `annotate` is the format of the numbers in them, if any."""
+def heat_map(ax: Axes, values: np.ndarray, *, bar: str, annotate: str = "", **options: Any) -> None:
+    """Cells shaded by value, with a colour bar labelled `bar`, and with numbers in the format `annotate`, if any."""
     sns.heatmap(
         values,
-        ax=axes,
+        ax=ax,
         cmap=SHADES,
         annot=bool(annotate),
         fmt=annotate or ".0f",
@@ -157,7 +157,7 @@ def heat_map(axes: Axes, values: np.ndarray, *, bar: str, annotate: str = "", **
         cbar_kws={"label": bar},
         **options,
     )
-    axes.grid(False)
+    ax.grid(False)
 
 
 def seed_count(groups: Sequence[SeedGroup]) -> str:

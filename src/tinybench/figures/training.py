@@ -1,4 +1,4 @@
-"""Training of several networks: learning curves, learning rates, generalisation gap."""
+"""Training curves of several recipes: accuracy and loss, learning rates, generalisation gap."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,96 +27,94 @@ Values = Callable[[RunResults], Sequence[float]]
 
 
 def learning_curves(runs: Sequence[RunResults]) -> Figure:
-    """Validation accuracy and loss of every recipe by epoch: mean over seeds, band from lowest to highest.
+    """Validation accuracy and loss of every recipe per epoch: mean over seeds, band from minimum to maximum.
 
-    A curve ends with the shortest of its seeds, so that every point is a mean over all of them. Beside the curve of the
-    plain weights, a pale one is that of their moving average.
+    A curve ends with the shortest of its seeds, so that every point is a mean over all of them. Pale curves are those
+    of the EMA weights.
 
     Raises:
         UserError: there is no run.
     """
     groups = trained(runs)
     figure, axes = new_figure(13, 4.3, columns=2)
-    for place, name, label in zip(
-        axes[0], ("val_acc", "val_loss"), ("validation accuracy (%)", "validation loss (nats)"), strict=True
+    for ax, name, label in zip(
+        axes, ("val_acc", "val_loss"), ("validation accuracy (%)", "validation loss (nats)"), strict=True
     ):
-        _lines(place, runs, partial(_listed, name=name))
-        averages = _averages(place, groups, styles(runs), f"ema_{name}")
-        place.set_ylabel(label)
+        _lines(ax, runs, partial(_listed, name=name))
+        averages = _averages(ax, groups, styles(runs), f"ema_{name}")
+        ax.set_ylabel(label)
     losses = [loss for run in runs for loss in run.history["val_loss"]]
-    if max(losses) > 10 * min(losses):  # a network that started badly would leave nothing to see of the others
-        log_scale(axes[0, 1].yaxis)
-    legend_of_models(figure, axes[0, 0])
+    if max(losses) > 10 * min(losses):  # or one diverging network would hide the others
+        log_scale(axes[1].yaxis)
+    legend_of_models(figure, axes[0])
     figure.suptitle(task_title(groups[0]))
-    note(figure, _band(groups), "pale lines: averaged weights" if averages else "")
+    note(figure, _band(groups), "pale lines: EMA weights" if averages else "")
     return figure
 
 
 def generalization_gap(runs: Sequence[RunResults]) -> Figure:
-    """Train accuracy minus validation accuracy by epoch, in points: what was learned of the training images alone.
+    """Training accuracy minus validation accuracy per epoch, in percentage points.
 
-    Train accuracy is that of the training batches: of varied and, under MixUp and CutMix, of mixed images, with
-    dropout, while the weights still move. It is therefore lower than the accuracy on the plain training images would
-    be, and the gap may be negative. Gaps of networks with different augmentation do not compare. Both are of the plain
-    weights, not of their moving average.
+    Training accuracy is measured on the training batches: augmented and possibly mixed images, with dropout, while the
+    weights still change. It is therefore lower than on clean training images, and the gap may be negative. Gaps of
+    recipes with different augmentation are not comparable. Both accuracies are those of the raw weights, not of EMA.
 
     Raises:
         UserError: there is no run.
     """
     groups = trained(runs)
-    figure, axes = new_figure(9, 4.3)
-    place = axes[0, 0]
-    _lines(place, runs, lambda run: np.subtract(run.history["train_acc"], run.history["val_acc"]))
-    place.axhline(0, color="0.3", linewidth=1)
-    place.set_ylabel("train − validation accuracy\n(points)")
-    place.set_title(task_title(groups[0]))
-    legend_of_models(figure, place)
+    figure, ax = new_figure(9, 4.3)
+    _lines(ax, runs, lambda run: np.subtract(run.history["train_acc"], run.history["val_acc"]))
+    ax.axhline(0, color="0.3", linewidth=1)
+    ax.set_ylabel("training − validation accuracy\n(percentage points)")
+    ax.set_title(task_title(groups[0]))
+    legend_of_models(figure, ax)
     configs = [run.history["config"] for group in groups for run in group.runs]
-    varied = any(config.get("augment", "none") != "none" for config in configs)
+    augmented = any(config.get("augment", "none") != "none" for config in configs)
     mixed = any(config.get("mixup_cutmix_alpha", 0) > 0 for config in configs)
-    changes = " and ".join(word for word, true in (("varied", varied), ("mixed", mixed)) if true)
+    changes = " and ".join(word for word, true in (("augmented", augmented), ("mixed", mixed)) if true)
     note(
         figure,
         _band(groups),
-        changes and f"train accuracy is measured on {changes} images, so the gap can be negative",
+        changes and f"training accuracy is measured on {changes} images, so the gap can be negative",
     )
     return figure
 
 
 def learning_rates(runs: Sequence[RunResults]) -> Figure:
-    """The learning rate of every recipe at the end of each epoch, each on its own scale; all seeds have the same.
+    """The learning rate of every recipe at the end of each epoch, each on its own scale; it is the same for all seeds.
 
     Raises:
         UserError: there is no run.
     """
     groups = trained(runs)
     style = styles(runs)
-    figure, places = panels(len(groups), 3, 3.4, 2.3, sharex=True)
-    for group, axes in zip(groups, places, strict=True):
+    figure, axes = panels(len(groups), 3, 3.4, 2.3, sharex=True)
+    for group, ax in zip(groups, axes, strict=True):
         rates, config = group.runs[0].history["lr"], group.runs[0].history["config"]
         look = style[group.label]
-        axes.plot(range(1, len(rates) + 1), rates, **look.of_line(len(rates)))
-        axes.set_ylim(0, 1.1 * max(rates) or 1)
-        axes.set_xlim(0.5, None)
-        axes.yaxis.set_major_formatter("{x:g}")
-        whole_numbers(axes)
+        ax.plot(range(1, len(rates) + 1), rates, **look.of_line(len(rates)))
+        ax.set_ylim(0, 1.1 * max(rates) or 1)
+        ax.set_xlim(0.5, None)
+        ax.yaxis.set_major_formatter("{x:g}")
+        whole_numbers(ax)
         how = ", ".join(str(config[name]) for name in ("optimizer", "scheduler") if name in config)
         title = title_of(group.label)
-        axes.set_title(f"{title}: {how}" if how else title, fontsize=11)
+        ax.set_title(f"{title}: {how}" if how else title, fontsize=11)
     figure.supxlabel("epoch", fontsize=11)
     figure.supylabel("learning rate", fontsize=11)
     return figure
 
 
 def mean_curve(group: SeedGroup, values: Values) -> np.ndarray:
-    """Mean, lowest and highest over the seeds at each epoch that all of them reached: (3, epochs)."""
+    """Mean, minimum and maximum over seeds at each epoch that all of them reached: (3, epochs)."""
     curves = [values(run) for run in group.runs]
     shortest = min(len(curve) for curve in curves)
     table = np.array([curve[:shortest] for curve in curves])
     return np.stack((table.mean(0), table.min(0), table.max(0)))
 
 
-def _lines(axes: Axes, runs: Sequence[RunResults], values: Values) -> None:
+def _lines(ax: Axes, runs: Sequence[RunResults], values: Values) -> None:
     style = styles(runs)
     longest = 1
     for group in trained(runs):
@@ -124,21 +122,21 @@ def _lines(axes: Axes, runs: Sequence[RunResults], values: Values) -> None:
         epochs = np.arange(1, len(mean) + 1)
         longest = max(longest, len(mean))
         look = style[group.label]
-        axes.plot(epochs, mean, label=group.label, **look.of_line(len(mean)))
+        ax.plot(epochs, mean, label=group.label, **look.of_line(len(mean)))
         if len(group.runs) > 1:
-            axes.fill_between(epochs, low, high, color=look.color, alpha=0.15, linewidth=0)
-    axes.set_xlim(0.5, longest + 0.5)
-    axes.set_xlabel("epoch")
-    whole_numbers(axes)
+            ax.fill_between(epochs, low, high, color=look.color, alpha=0.15, linewidth=0)
+    ax.set_xlim(0.5, longest + 0.5)
+    ax.set_xlabel("epoch")
+    whole_numbers(ax)
 
 
-def _averages(axes: Axes, groups: Sequence[SeedGroup], style: dict[str, Style], name: str) -> bool:
-    """Draw the curves of averaged weights, of the recipes that have them, and return whether there are any."""
+def _averages(ax: Axes, groups: Sequence[SeedGroup], style: dict[str, Style], name: str) -> bool:
+    """Draw the curves of the EMA weights, and return whether any recipe has them."""
     found = [group for group in groups if all(name in run.history for run in group.runs)]
     for group in found:
         mean, _, _ = mean_curve(group, partial(_listed, name=name))
         look = style[group.label]
-        axes.plot(range(1, len(mean) + 1), mean, color=look.color, linestyle=look.line, linewidth=3.5, alpha=0.35)
+        ax.plot(range(1, len(mean) + 1), mean, color=look.color, linestyle=look.line, linewidth=3.5, alpha=0.35)
     return bool(found)
 
 
@@ -149,4 +147,4 @@ def _listed(run: RunResults, name: str) -> list[float]:
 def _band(groups: Sequence[SeedGroup]) -> str:
     if all(len(group.runs) == 1 for group in groups):
         return "one seed"
-    return f"lines: mean over {seed_count(groups)}; bands: from the lowest to the highest seed"
+    return f"lines: mean over {seed_count(groups)}; bands: minimum to maximum"

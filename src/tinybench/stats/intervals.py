@@ -1,11 +1,11 @@
-"""How sure a measured accuracy is: intervals over seeds and over test images.
+"""Confidence intervals of accuracies, over seeds and over test images.
 
-Accuracies are in percent. `correct` says of each test image whether a run's answer is right: bool (N,), or (runs, N)
-for the runs of one recipe with different seeds.
+Accuracies are in percent. `correct` says which predictions are correct: bool (N,) for one run on N test images, or
+(runs, N) for the runs of one recipe with different seeds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,31 +14,18 @@ from scipy import stats
 RESAMPLES = 10_000
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean with the bounds of its confidence interval.
-
-    Attributes:
-        low, high: None where there is no interval, which is so for the mean over a single seed.
-        count: how many values went into the mean: seeds or images.
-    """
+class Interval(NamedTuple):
+    """A mean and the bounds of its confidence interval, which are None for the mean over a single seed."""
 
     mean: float
     low: float | None
     high: float | None
-    count: int
-
-    def describe(self, digits: int = 2) -> str:
-        """In words, such as 33.20 (29.21 to 37.19) or 33.20 (one seed: no interval)."""
-        if self.low is None or self.high is None:
-            return f"{self.mean:.{digits}f} (one seed: no interval)"
-        return f"{self.mean:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
 
 
 def mean_interval(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -> Interval:
-    """Student's t interval of the mean over seeds, in the unit of the values; one seed has none.
+    """Student's t interval of the mean over seeds, in the unit of the values.
 
-    It answers where the mean over infinitely many seeds would lie, on these test images.
+    It covers the mean over infinitely many seeds, on these test images.
 
     Raises:
         ValueError: there are no values.
@@ -48,30 +35,18 @@ def mean_interval(values: Sequence[float] | np.ndarray, confidence: float = 0.95
         raise ValueError("no values to average")
     mean = float(np.mean(values))
     if count == 1:
-        return Interval(mean, None, None, 1)
-    half = float(stats.t.ppf(0.5 + confidence / 2, count - 1) * np.std(values, ddof=1) / count**0.5)
-    return Interval(mean, mean - half, mean + half, count)
-
-
-def wilson_interval(right: int, total: int, confidence: float = 0.95) -> Interval:
-    """Wilson's interval of one network's accuracy over test images, in percent (https://doi.org/10.1080/01621459.1927.10502953).
-
-    Unlike the plain normal interval it stays within 0 and 100 and holds for few images, too.
-
-    Raises:
-        ValueError: not 0 <= right <= total, or no images.
-    """
-    bounds = stats.binomtest(right, total).proportion_ci(confidence, method="wilson")
-    return Interval(100 * right / total, 100 * float(bounds.low), 100 * float(bounds.high), total)
+        return Interval(mean, None, None)
+    half = float(stats.t.ppf(0.5 + confidence / 2, count - 1) * stats.sem(values))
+    return Interval(mean, mean - half, mean + half)
 
 
 def bootstrap_interval(
     correct: ArrayLike, confidence: float = 0.95, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
-    """Percentile bootstrap interval of the accuracy, in percent: over test images, and over seeds if there are several.
+    """Percentile bootstrap interval of the accuracy, in percent.
 
     Args:
-        correct: (N,) for one network, whose accuracy on other images of the kind is asked; (runs, N) for the mean
+        correct: (N,) for the accuracy of one network on other images of the same distribution; (runs, N) for the mean
             accuracy of a recipe over other images and other seeds, see `bootstrap_mean`.
 
     Raises:
@@ -79,12 +54,11 @@ def bootstrap_interval(
     """
     runs = as_runs(correct)
     found = bootstrap_mean(runs.mean(0), [seed_error(runs)], confidence, resamples=resamples, seed=seed)
-    return Interval(100 * float(runs.mean()), 100 * found.low, 100 * found.high, runs.shape[1])
+    return Interval(100 * float(runs.mean()), 100 * found.low, 100 * found.high)
 
 
-@dataclass(frozen=True)
-class BootstrapMean:
-    """Bounds of a mean, its standard error, and the degrees of freedom with which that error is known."""
+class BootstrapMean(NamedTuple):
+    """Bounds of the interval of a mean, its standard error, and the degrees of freedom of that error."""
 
     low: float
     high: float
@@ -100,27 +74,29 @@ def bootstrap_mean(
     resamples: int,
     seed: int,
 ) -> BootstrapMean:
-    """Where the mean over other test images and other seeds lies (Efron 1979, https://doi.org/10.1214/aos/1176344552).
+    """Bootstrap interval of a mean over test images and seeds (Efron 1979, https://doi.org/10.1214/aos/1176344552).
 
-    Images are drawn with replacement, and the percentiles of the means are the bounds. Seeds are too few for that: two
-    or three, drawn with replacement, spread far less than seeds do. So the error that they cause is drawn from a normal
-    distribution, and the bounds are as much farther from the mean as Student's t is wider than the normal, with Welch
-    and Satterthwaite's degrees of freedom (https://doi.org/10.2307/3002019). In simulations, 95 % intervals held the
-    truth in 92 to 96 % of the cases with three seeds, and in 91 % with two seeds that differ much.
+    Images are resampled with replacement, and the percentiles of the resampled means are the bounds. Two or three seeds
+    are too few to be resampled: their spread would be far too small. Instead, the error due to seeds is drawn from a
+    normal distribution, and the bounds are widened by the ratio of Student's t to the normal quantile, with the
+    Welch–Satterthwaite degrees of freedom (https://doi.org/10.2307/3002019). In simulations, 95 % intervals covered the
+    true mean in 92 to 96 % of the cases with three seeds, and in 91 % with two seeds that differ much.
+
+    `scipy.stats.bootstrap` has no such second source of variance, and resamples every image instead of every value.
 
     Args:
         per_image: (N,), averaged over seeds.
-        seed_errors: of every recipe that went into `per_image`, as `seed_error` gives it.
+        seed_errors: for every recipe that `per_image` depends on, see `seed_error`.
     """
     rng = np.random.default_rng(seed)
-    # Images with the same value are drawn together: a few distinct values stand for thousands of images.
+    # Images with equal values are interchangeable, so it suffices to resample how often each value occurs.
     values, counts = np.unique(per_image, return_counts=True)
     means = rng.multinomial(len(per_image), counts / len(per_image), size=resamples) @ values / len(per_image)
     for error, _ in seed_errors:
         means += error * rng.standard_normal(resamples)
     error = float(means.std())
-    uncertain = sum(error**4 / freedom for error, freedom in seed_errors if error)
-    freedom = error**4 / uncertain if uncertain else float("inf")
+    welch = sum(error**4 / freedom for error, freedom in seed_errors if error)
+    freedom = error**4 / welch if welch else float("inf")
     tails = np.array([0.5 - confidence / 2, 0.5 + confidence / 2])
     wider = stats.t.ppf(tails[1], freedom) / stats.norm.ppf(tails[1])
     low, high = per_image.mean() + wider * (np.quantile(means, tails) - per_image.mean())
@@ -128,17 +104,17 @@ def bootstrap_mean(
 
 
 def seed_error(runs: np.ndarray) -> tuple[float, int]:
-    """Standard error that the choice of seeds adds to the mean of `runs` (runs, N), and its degrees of freedom.
+    """Standard error of the mean of `runs` (runs, N) due to the choice of seeds, and its degrees of freedom.
 
-    A little of it is the images' doing, which the bootstrap counts as well. Subtracting that part would call the spread
-    of two or three seeds zero too often. It is (0, 0) for one run: nothing is known of other seeds.
+    A small part of it is due to the images, which the bootstrap counts as well; subtracting that part would too often
+    set the spread of two or three seeds to zero. It is (0, 0) for one run, which tells nothing about other seeds.
     """
     count = len(runs)
     return (float(stats.sem(runs.mean(1))), count - 1) if count > 1 else (0.0, 0)
 
 
 def as_runs(correct: ArrayLike) -> np.ndarray:
-    """(N,) or (runs, N) as float64 (runs, N) of zeros and ones.
+    """`correct` as float64 (runs, N) of zeros and ones.
 
     Raises:
         ValueError: it has another shape or other values, or is empty.

@@ -1,11 +1,11 @@
-"""Which differences between models are significant: paired comparisons on the same test images.
+"""Which differences between models are significant: paired tests on the same test images.
 
-`correct` is as in `tinybench.stats.intervals`: bool (N,), or (runs, N) for the seeds of one recipe.
+`correct` is defined in `tinybench.stats.intervals`: bool (N,), or (runs, N) for the seeds of one recipe.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import combinations
+from typing import NamedTuple
 
 import networkx as nx
 import numpy as np
@@ -16,17 +16,16 @@ from scipy import stats
 from tinybench.stats.intervals import RESAMPLES, as_runs, bootstrap_mean, seed_error
 
 FEW_DISCORDANT = 25
-ONE_RUN_EACH = "one run each: holds for these two networks, says nothing of other seeds"
-ONE_RUN = "one run of {}: says nothing of its other seeds"
+ONE_RUN_EACH = "one run each: holds for these two networks, not for other seeds"
+ONE_RUN = "one run of {}: does not hold for its other seeds"
 COLUMNS = (
     *("model_a", "model_b", "runs_a", "runs_b", "accuracy_a", "accuracy_b"),
     *("difference", "low", "high", "p", "p_holm", "mcnemar_p", "significant", "note"),
 )
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Accuracy of A less that of B in points (of percent), bounds of its interval, and the p value of no difference."""
+class Difference(NamedTuple):
+    """Accuracy of A minus accuracy of B in percentage points, the bounds of its interval, and its p value."""
 
     points: float
     low: float
@@ -35,15 +34,15 @@ class Difference:
 
 
 def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
-    """p value of McNemar's test (https://doi.org/10.1007/BF02295996): are two networks right equally often?
+    """p value of McNemar's test (https://doi.org/10.1007/BF02295996) that two networks have the same accuracy.
 
-    Only the images on which one is right and the other wrong count. The test is the exact binomial one where they are
-    fewer than 25, and chi-square with continuity correction otherwise.
+    Only the images on which exactly one of the two is correct count. The test is the exact binomial one if they are
+    fewer than 25, otherwise chi-square with continuity correction.
 
-    The test takes images for independent, so runs must not be pooled: the same image would count once a run. With
-    several runs every run of A is tested against every run of B, and the result is twice the median p value, which is
-    valid however the tests depend on each other (https://arxiv.org/abs/1212.4966). It is still about these very
-    networks, not about the recipes with other seeds; for that there is `paired_bootstrap`.
+    The test assumes independent images, so runs must not be pooled: the same image would count once per run. With
+    several runs, every run of A is tested against every run of B, and the result is twice the median p value, which is
+    valid whatever the dependence between the tests (https://arxiv.org/abs/1212.4966). It still refers to these very
+    networks, not to the recipes with other seeds; `paired_bootstrap` does that.
 
     Raises:
         ValueError: the numbers of images differ, or are zero.
@@ -57,15 +56,15 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
 def paired_bootstrap(
     correct_a: ArrayLike, correct_b: ArrayLike, confidence: float = 0.95, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Difference:
-    """The difference in accuracy on the same test images, by a bootstrap of images and seeds.
+    """The difference in accuracy on the same test images, by a bootstrap over images and seeds.
 
-    Each resample draws images, the same for both models, so that what makes an image hard for both cancels out. Runs
-    are averaged image by image; the error by the choice of seeds is added for each model on its own, since seed 0 of
-    one has nothing to do with seed 0 of the other, see `statistics.bootstrap_mean`. With one run of a model its spread
-    is unknown and left out: the result then holds for that network, not for its recipe.
+    Each resample draws the same images for both models, so that the difficulty of an image for both cancels out. Runs
+    are averaged image by image; the error due to seeds is added for each model separately, since seed 0 of one is
+    unrelated to seed 0 of the other, see `intervals.bootstrap_mean`. With one run of a model its spread over seeds is
+    unknown and left out: the result then holds for that network, not for its recipe.
 
-    The p value is that of Student's t test with the standard error of the resamples. It reaches as far down as Holm's
-    correction for many pairs needs; a share of resamples would end at 1 / resamples.
+    The p value is that of Student's t test with the standard error of the resamples: unlike a fraction of resamples,
+    it can be smaller than 1 / resamples, as Holm's correction for many pairs requires.
 
     Raises:
         ValueError: the numbers of images differ, or are zero.
@@ -79,34 +78,25 @@ def paired_bootstrap(
     return Difference(100 * mean, 100 * found.low, 100 * found.high, p)
 
 
-def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """p values corrected for their number (Holm 1979, https://www.jstor.org/stable/4615733), in the order given.
-
-    Calling all those below 0.05 significant errs in one or more of them with a chance of at most 5 %.
-    """
-    p = np.asarray(p_values, dtype=np.float64)
-    order = p.argsort(kind="stable")
-    corrected = np.empty_like(p)
-    corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1.0)
-    return corrected
-
-
 def pairwise_comparisons(
     correct_by_model: Mapping[str, ArrayLike], confidence: float = 0.95, *, seed: int = 0
 ) -> pd.DataFrame:
-    """All pairs of models, a row a pair; model_a is the more accurate of the two.
+    """All pairs of models, one row per pair; model_a is the more accurate of the two.
 
-    Columns: model_a, model_b; runs_a, runs_b; accuracy_a, accuracy_b (percent, mean over runs); difference (points),
-    low, high (its bootstrap interval, not corrected for the number of pairs); p; p_holm (p after Holm's correction over
-    all pairs); mcnemar_p; significant (p_holm is below 1 - confidence); note (what a single run cannot tell, or empty).
+    Columns: model_a, model_b; runs_a, runs_b; accuracy_a, accuracy_b (percent, mean over runs); difference (percentage
+    points), low, high (its bootstrap interval, not corrected for the number of pairs); p; p_holm (p after the Holm
+    correction over all pairs, Holm 1979, https://www.jstor.org/stable/4615733); mcnemar_p; significant (p_holm is below
+    1 - confidence); note (the limits of a single run, or empty).
 
-    p is McNemar's where both have one run: it holds also where few images tell them apart, and the bootstrap does not.
-    It is a little more careful than the interval, which may just leave out zero at a p above 0.05. Otherwise p is the
-    bootstrap's, which also knows the spread between seeds.
+    If both models have one run, p is McNemar's: unlike the bootstrap it also holds for few discordant images. It is
+    slightly more conservative than the interval, which may just exclude zero at a p above 0.05. Otherwise p is the
+    bootstrap's, which accounts for the variance over seeds.
 
     Raises:
         ValueError: the models were tested on different numbers of images, or on none.
     """
+    from statsmodels.stats.multitest import multipletests  # statsmodels takes most of a second to import
+
     runs = {name: as_runs(correct) for name, correct in correct_by_model.items()}
     order = sorted(runs, key=lambda name: -runs[name].mean())
     rows = []
@@ -131,20 +121,20 @@ def pairwise_comparisons(
             }
         )
     table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name not in ("p_holm", "significant")])
-    table["p_holm"] = holm(table["p"].to_numpy())
+    table["p_holm"] = multipletests(table["p"], method="holm")[1]
     table["significant"] = table["p_holm"] < 1 - confidence
     return table[list(COLUMNS)]
 
 
 def critical_difference_groups(comparisons: pd.DataFrame) -> list[tuple[str, ...]]:
-    """The bars of a critical-difference view: every largest set of models no two of which differ significantly.
+    """The bars of a critical difference diagram: the maximal sets of models without any significant difference.
 
-    The view is Demšar's (2006, https://www.jmlr.org/papers/v7/demsar06a.html), here over the pairs of one test set.
+    The diagram is Demšar's (2006, https://www.jmlr.org/papers/v7/demsar06a.html), here for the pairs on one test set.
     Models and bars are ordered by accuracy, the best first; a model that differs from all others is in no bar. A bar
-    may leave out a model that lies between its ends, where that model's accuracy is known better than theirs.
+    may skip a model between its ends whose accuracy is known more precisely than theirs.
 
     Args:
-        comparisons: as `pairwise_comparisons` gives them.
+        comparisons: as returned by `pairwise_comparisons`.
     """
     sides = [
         comparisons[[f"model_{side}", f"accuracy_{side}"]].set_axis(["model", "accuracy"], axis=1) for side in "ab"
@@ -164,10 +154,13 @@ def _note(single: list[str]) -> str:
 
 
 def _mcnemar_p(only_a: int, only_b: int) -> float:
-    discordant = only_a + only_b
-    if discordant < FEW_DISCORDANT:
-        return float(stats.binomtest(only_a, discordant).pvalue) if discordant else 1.0
-    return float(stats.chi2.sf(max(abs(only_a - only_b) - 1, 0) ** 2 / discordant, df=1))
+    """p value for the numbers of images on which only A, and only B, is correct."""
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    if only_a == only_b:  # where the continuity correction would turn the difference of zero into one of -1
+        return 1.0
+    exact = only_a + only_b < FEW_DISCORDANT
+    return float(mcnemar([[0, only_a], [only_b, 0]], exact=exact, correction=True).pvalue)
 
 
 def _paired(correct_a: ArrayLike, correct_b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

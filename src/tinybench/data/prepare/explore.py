@@ -1,4 +1,4 @@
-"""What a data set really holds: counts, grayscale files, channel statistics, exact duplicates."""
+"""Statistics of a data set: counts, grayscale images, mean and standard deviation per channel, exact duplicates."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -15,10 +15,10 @@ CHUNK = 1000
 
 
 def explore(dataset: str, data_dir: Path, image_size: int = 64, skip_damaged: bool = False) -> dict[str, Any]:
-    """Numbers about a data set, in plain types.
+    """The statistics of a data set as a dict that JSON can hold.
 
-    A duplicate group is a set of images with identical pixels. A group counts as across classes when its labels differ,
-    and as across splits when it has images of several: of train and of test, such an image is answered from memory.
+    A duplicate group is a set of images with identical pixels. It is across classes if its labels differ, and across
+    splits if its images are in several splits: test images that are also in the training set.
     """
 
     def load(split: Split) -> ImageSet:
@@ -69,13 +69,13 @@ def explore(dataset: str, data_dir: Path, image_size: int = 64, skip_damaged: bo
 
 
 def _grayscale_files(folder: Path) -> dict[str, int]:
-    """How many of the curated files have one channel; nothing where curation kept no files."""
+    """The number of curated files with one channel; empty if curation kept no files."""
     modes = Counter(Image.open(path).mode for path in folder.glob("*/*.JPEG"))
     return {"grayscale_files": modes["L"]} if modes else {}
 
 
 def describe(numbers: dict[str, Any]) -> str:
-    """The same for people."""
+    """The same as text."""
     height, width = numbers["image_size"]
     lines = [f"{numbers['name']}: {numbers['classes']} classes, {width}x{height} pixels"]
     for split, about in numbers["splits"].items():
