@@ -10,9 +10,10 @@ FLAGS ?= --classes 10 --images_per_class 150 --image_size 32 --epochs 10 --warmu
 
 .PHONY: run test
 
-$(VENV)/ready: requirements.txt
+# What runs need for `make run`, and what the tests need too for `make test`.
+$(VENV)/ready $(VENV)/ready-dev: $(VENV)/ready%: requirements%.txt requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 # Tiny ImageNet where it is here or can be downloaded, else the demo data that the program draws itself.
@@ -25,5 +26,5 @@ run: $(VENV)/ready
 	$(BIN)/python plots/plot_training_acc.py --run $$name; \
 	$(BIN)/python src/infer.py --run $$name --top_k 5 --image "$$(find data/curated/$$dataset/test -name '*.JPEG' | head -n 1)"
 
-test: $(VENV)/ready
+test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal

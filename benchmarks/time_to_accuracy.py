@@ -27,10 +27,10 @@ from tinybench.runtime.files import check_output, has_keys, write_json
 from tinybench.runtime.signals import StopSignals
 from tinybench.training.history import History
 from tinybench.training.numerics import choose_numerics
-from tinybench.training.saving import RunFiles
+from tinybench.training.saving import RunFiles, Stopped
 from tinybench.training.setup import build_state, load_images
 from tinybench.training.step_time import step_seconds
-from tinybench.training.trainer import Stopped, run_epochs
+from tinybench.training.trainer import run_epochs
 
 
 @dataclass
@@ -78,7 +78,7 @@ def train(recipe: Recipe, arguments: Arguments) -> History:
     with tempfile.TemporaryDirectory() as folder, StopSignals() as stop, contextlib.redirect_stdout(io.StringIO()):
         options = RunOptions(run_name="benchmark", results_dir=Path(folder))
         files = RunFiles(options, recipe, images, state)
-        run_epochs(recipe, options, state, files, images.to(device), val_images.to(device), stop)
+        run_epochs(recipe, state, files, images.to(device), val_images.to(device), stop)
     return state.history
 
 

@@ -36,6 +36,7 @@ from tinybench.runtime.device import describe_environment, pick_device
 from tinybench.runtime.files import check_output, has_keys, write_json
 from tinybench.runtime.signals import StopSignals
 from tinybench.training.numerics import choose_numerics, describe
+from tinybench.training.saving import RunFiles
 from tinybench.training.setup import build_state
 from tinybench.training.step_time import step_seconds
 from tinybench.training.trainer import run_epochs
@@ -87,7 +88,8 @@ def loop_rate(recipe: Recipe, images: ImageSet, device: torch.device) -> float:
         state = build_state(recipe, images, images, device)
         state.ddp_model = distributed.replicate(state.model)
         val_images = images.select(slice(distributed.world_size())).to(device)
-        run_epochs(recipe, options, state, images.to(device), val_images, stop)
+        files = RunFiles(options, recipe, images, state)
+        run_epochs(recipe, state, files, images.to(device), val_images, stop)
     return state.history.epochs["images_per_second"][1]
 
 

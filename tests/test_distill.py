@@ -14,8 +14,9 @@ from tinybench.models import build_model
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.training import trainer
 from tinybench.training.distill import distillation_loss, load_teacher
+from tinybench.training.saving import Stopped
 from tinybench.training.setup import load_images
-from tinybench.training.trainer import Stopped, train, train_step
+from tinybench.training.trainer import train, train_step
 
 CPU = torch.device("cpu")
 STUDENT = Recipe(

@@ -16,8 +16,9 @@ from tinybench.models import build_model
 from tinybench.recipe import Recipe, RunOptions, load_recipes
 from tinybench.training import trainer
 from tinybench.training.checkpoint import anchored
+from tinybench.training.saving import Stopped
 from tinybench.training.setup import load_images
-from tinybench.training.trainer import Stopped, train, train_step
+from tinybench.training.trainer import train, train_step
 
 RECIPES = load_recipes()
 # Three classes with four images each, of which one is held out: two steps of four.

@@ -8,6 +8,7 @@ import pytest
 import torch
 from test_training import TINY_CNN, options, stop_after, tiny_cnn  # noqa: F401  (a fixture)
 
+from tinybench import runtime
 from tinybench.cli import console
 from tinybench.cli.train_arguments import parse_arguments
 from tinybench.errors import UsageError, UserError
@@ -15,11 +16,11 @@ from tinybench.inference.checkpoint import network_options, read_checkpoint
 from tinybench.models import MODELS, build_model, list_models
 from tinybench.models.fit import check_fit, refusal
 from tinybench.recipe import RunOptions, get_recipe
-from tinybench.runtime import progress
 from tinybench.runtime.files import atomic_path
-from tinybench.training import saving, trainer
+from tinybench.training import progress, saving, trainer
 from tinybench.training.history import History
-from tinybench.training.trainer import Stopped, train
+from tinybench.training.saving import Stopped
+from tinybench.training.trainer import epoch_line, summary, train
 
 RECIPE = dataclasses.replace(TINY_CNN, epochs=2, save_every=1)
 
@@ -163,12 +164,30 @@ def test_an_epoch_is_validated_at_its_own_size(demo_data, tmp_path):
 
 
 def test_without_a_terminal_there_is_a_line_a_minute(demo_data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    monkeypatch.setattr(trainer, "REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(runtime.progress, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.0)
     train(dataclasses.replace(RECIPE, epochs=1), options(demo_data, tmp_path))
     lines = [line for line in capsys.readouterr().out.splitlines() if " left" in line]
     assert lines
     assert all(word in lines[0] for word in ("epoch 1", "loss", "accuracy", "images/s"))
+
+
+def test_what_a_training_prints_fits_80_columns():
+    values = {"train_loss": 12.345, "train_acc": 100.0, "val_loss": 12.345, "val_acc": 100.0, "ema_val_acc": 100.0}
+    line = epoch_line(
+        999, get_recipe("vit").changed(epochs=999), values | {"val_image_size": 48, "epoch_seconds": 99.94}, True
+    )
+    assert line == "999/999  train 12.35 100.00%  val 12.35 100.00%  EMA 100.00%  48 px  100 s  best"
+    assert len(line) <= 80
+    about = {
+        "parameters": 1, "environment": {"device": "cpu", "device_name": "a CPU"},
+        "dataset": {"name": "demo", "classes": 10, "train_images": 1200, "val_images": 300},
+    }  # fmt: skip
+    recipe = get_recipe("efficientnet")
+    short, whole = summary(recipe, about), summary(recipe, about, verbose=True)
+    assert max(map(len, whole.splitlines())) <= 80
+    assert "val_fraction" not in short
+    assert all(f" {name} " in whole.replace("\n ", "") for name in vars(recipe) if name not in ("model", "dataset"))
 
 
 @pytest.mark.parametrize("name", list_models())

@@ -17,7 +17,8 @@ from tinybench.data.streaming import StreamedSet, WindowReader
 from tinybench.errors import UsageError, UserError
 from tinybench.inference.checkpoint import read_checkpoint
 from tinybench.recipe import Recipe
-from tinybench.training.trainer import Stopped, train
+from tinybench.training.saving import Stopped
+from tinybench.training.trainer import train
 
 SIDE, CLASSES = 16, 10
 RECIPE = Recipe(image_size=SIDE, batch_size=32, epochs=4)

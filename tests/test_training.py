@@ -21,8 +21,9 @@ from tinybench.inference.checkpoint import load_network, read_checkpoint
 from tinybench.models import MODELS, ModelInfo, list_models
 from tinybench.recipe import Recipe, RunOptions, get_recipe
 from tinybench.training import trainer
+from tinybench.training.saving import Stopped
 from tinybench.training.setup import build_state, load_images
-from tinybench.training.trainer import Stopped, train, train_step
+from tinybench.training.trainer import train, train_step
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

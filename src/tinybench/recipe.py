@@ -360,6 +360,8 @@ class RunOptions:
     """Also write last.pth within an epoch, when so many minutes have passed since the last one."""
     tensorboard: bool = False
     """Write the history as TensorBoard events too, into the run's folder."""
+    verbose: bool = False
+    """Print every field of the recipe, not only what differs from the defaults."""
     model_file: Path | None = None
     """The file that registers the network, where that is none of tinybench's own."""
 

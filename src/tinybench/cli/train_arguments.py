@@ -35,6 +35,8 @@ class TrainArguments:
     """Also write last.pth within an epoch, when so many minutes have passed since the last one."""
     tensorboard: bool = False
     """Write the history as TensorBoard events too, into the run's folder."""
+    verbose: bool = False
+    """Print every field of the recipe, not only what differs from the defaults."""
     model_file: Path | None = None
     """File that adds a network to MODELS and holds its RECIPES."""
     debug: bool = False
@@ -48,6 +50,7 @@ class TrainArguments:
             device=self.device,
             checkpoint_minutes=self.checkpoint_minutes,
             tensorboard=self.tensorboard,
+            verbose=self.verbose,
             model_file=self.model_file,
         )
 

@@ -22,7 +22,7 @@ from tinybench.runtime.processes import end_with_parent
 from tinybench.runtime.signals import StopSignals
 from tinybench.sweep.plan import Run
 from tinybench.sweep.run_one import LOG, RunPaths, run_one_logged
-from tinybench.training.trainer import Stopped
+from tinybench.training.saving import Stopped
 
 POLL_SECONDS = 1.0
 RETRIES = 3  # of a run whose worker was lost

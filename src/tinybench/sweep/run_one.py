@@ -17,8 +17,9 @@ from tinybench.runtime.device import memory_format, pick_device
 from tinybench.runtime.files import write_json, write_text
 from tinybench.sweep.plan import Run
 from tinybench.sweep.status import ERROR, LOCK, MEASUREMENTS, epochs_done, status_of
+from tinybench.training.saving import Stopped
 from tinybench.training.setup import PROBED_SECONDS
-from tinybench.training.trainer import Stopped, train
+from tinybench.training.trainer import train
 
 LOG = "log.txt"
 HELD = "left to another process, which is carrying it out"  # the outcome of a run that neither went well nor failed

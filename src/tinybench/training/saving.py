@@ -1,8 +1,10 @@
 """The files of a run: when they are written, and how one run takes the place of another."""
 
 import math
+import time
 from collections.abc import Iterable
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 from tinybench.data.imageset import ImageSet
@@ -10,7 +12,8 @@ from tinybench.errors import UsageError, UserError
 from tinybench.inference.checkpoint import network_checkpoint, read_checkpoint, write_checkpoint
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime.device import peak_memory_mb
-from tinybench.runtime.distributed import is_main
+from tinybench.runtime.distributed import AnyRank, all_reduce_mean_, barrier, is_main
+from tinybench.runtime.signals import StopSignals
 from tinybench.training.checkpoint import difference
 from tinybench.training.state import TrainingState, has_begun
 
@@ -61,6 +64,10 @@ def _has_begun(path: Path) -> bool:
         return has_begun(read_checkpoint(path))
     except UserError:
         return True  # whatever it is, it is not ours to remove
+
+
+class Stopped(UserError):
+    """A signal ended the run between two steps; everything is saved."""
 
 
 class RunFiles:
@@ -199,3 +206,47 @@ class RunFiles:
                 f"{resume.parent / BEST} does not hold epoch {former}, the best so far: the best is chosen from epoch "
                 f"{history.best_epoch or len(history) + 1} on"
             )
+
+
+class Checkpointer:
+    """Saves a run when it is time to, and stops it when a signal came; in all processes at the same step."""
+
+    def __init__(self, files: RunFiles, stop: StopSignals) -> None:
+        self._files, self._stop, self._any_rank = files, stop, AnyRank()
+        self._saved_at = time.monotonic()
+
+    def after_step(self, steps: int) -> None:
+        """Save after checkpoint_minutes without a checkpoint.
+
+        Args:
+            steps: of an epoch.
+
+        Raises:
+            Stopped: a signal came.
+        """
+        state, minutes = self._files.state, (time.monotonic() - self._saved_at) / 60
+        received, due = self._any_rank(self._stop.received, minutes > self._files.options.checkpoint_minutes)
+        if received or due:
+            all_reduce_mean_(state.sums)
+            self.save()
+        if received:
+            raise self._stopped(received, f"epoch {len(state.history) + 1}, step {state.step} of {steps}")
+
+    def save(self) -> None:
+        self._files.save()
+        self._saved_at = time.monotonic()
+
+    def after_epoch(self) -> None:
+        """Raises Stopped if a signal came and there is more to do; to be called once all is saved and printed."""
+        received, _ = self._any_rank(self._stop.received, False, now=True)
+        epochs = len(self._files.state.history)
+        if received and epochs < self._files.recipe.epochs:
+            raise self._stopped(received, f"epoch {epochs}")
+
+    def _stopped(self, received: Signals, where: str) -> Stopped:
+        barrier()  # the first process to leave ends the others, but one of them has to save
+        options = self._files.options
+        go_on = options.command("src/train.py", "--run_name", options.run_name, "--resume")
+        error = Stopped(f"stopped by {received.name} after {where}, saved in {options.folder}; go on with: {go_on}")
+        error.status = 128 + received
+        return error

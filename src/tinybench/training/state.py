@@ -74,6 +74,12 @@ class TrainingState:
         self.history.restore(training["history"], training.get("best_epoch"))
         self.step, self.seconds = training["step"], training["seconds"]
 
+    def end_epoch(self, values: dict[str, float]) -> None:
+        """Add the epoch's values to the history, and be at the first step of the next."""
+        self.history.append(values)
+        self.step, self.seconds = 0, 0.0
+        self.sums.zero_()
+
     def has_begun(self) -> bool:
         """Whether a step has been done."""
         return bool(self.step or len(self.history))

@@ -1,11 +1,10 @@
 """The training loop, to be read from top to bottom."""
 
-import sys
+import textwrap
 import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from signal import Signals
 from typing import Any
 
 import torch
@@ -14,14 +13,12 @@ from torch.nn import functional as F
 
 from tinybench.data.batches import Batch, TrainBatches, image_size_in, images_at_once, size_of_batches
 from tinybench.data.imageset import ImageSet
-from tinybench.errors import UserError
 from tinybench.inference.checkpoint import check_data, read_checkpoint
 from tinybench.inference.metrics import topk_accuracy
 from tinybench.inference.predictor import predict_logits
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime import distributed
-from tinybench.runtime.device import AsyncScalar, autocast, determinism, pick_device, synchronize
-from tinybench.runtime.progress import Progress
+from tinybench.runtime.device import autocast, determinism, pick_device, synchronize
 from tinybench.runtime.seeds import Purpose, derive_seed
 from tinybench.runtime.signals import StopSignals
 from tinybench.training.checkpoint import anchored, check_resume
@@ -31,16 +28,11 @@ from tinybench.training.history import History
 from tinybench.training.loss import build_criterion
 from tinybench.training.numerics import check_numerics, choose_numerics
 from tinybench.training.optimizer import learning_rate
-from tinybench.training.saving import RunFiles, check_folder
+from tinybench.training.progress import Progress
+from tinybench.training.saving import Checkpointer, RunFiles, check_folder
 from tinybench.training.setup import build_state, check_recipe, load_images, own_folder
 from tinybench.training.state import TrainingState, has_begun
 from tinybench.training.tensorboard import open_tensorboard
-
-REFRESH_SECONDS = 0.5  # how often the bar reads the sums, and looks whether they are finite
-
-
-class Stopped(UserError):
-    """A signal ended the run between two steps; everything is saved."""
 
 
 def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, overwrite: bool = False) -> History:
@@ -82,33 +74,34 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
         files.begin(resume, checkpoint, overwrite)
         distributed.barrier()  # for the main process to have the folder; should it fail, all end here
         state.ddp_model = distributed.replicate(state.model)
-        print(summary(recipe, state.history.about), flush=True)
-        run_epochs(recipe, options, state, files, train_images, val_images, stop)
+        print(summary(recipe, state.history.about, options.verbose), flush=True)
+        run_epochs(recipe, state, files, train_images, val_images, stop)
     return state.history
 
 
 def run_epochs(
     recipe: Recipe,
-    options: RunOptions,
     state: TrainingState,
     files: RunFiles,
     train_images: ImageSet,
     val_images: ImageSet,
     stop: StopSignals,
 ) -> None:
-    """Train from where `state` is to the end of the recipe, and save as it goes. The images are on the device."""
-    is_main = distributed.is_main()
-    batches = TrainBatches(train_images, recipe, rank=distributed.rank(), processes=distributed.world_size())
-    device, steps, batch_size = batches.device, batches.steps_per_epoch, batches.batch_size
-    history = state.history
-    done = (len(history) * steps + state.step) * batch_size
-    progress = Progress(recipe.epochs * steps * batch_size, done, shown=is_main)
-    saved_at, any_rank = time.monotonic(), distributed.AnyRank()
+    """Train from where `state` is to the end of the recipe, and save as it goes. The images are on the device.
 
-    with progress.bar, open_tensorboard(options, history) as log_epoch:
+    Raises:
+        UserError: the loss is not finite, or a file cannot be written.
+        Stopped: SIGINT or SIGTERM came; the run can be resumed.
+    """
+    batches = TrainBatches(train_images, recipe, rank=distributed.rank(), processes=distributed.world_size())
+    steps, history, checkpointer = batches.steps_per_epoch, state.history, Checkpointer(files, stop)
+    with (
+        Progress(recipe.epochs, steps, batches.batch_size, state) as progress,
+        open_tensorboard(files.options, history) as log_epoch,
+    ):
         for epoch in range(len(history), recipe.epochs):
-            reader, refreshed_at = AsyncScalar(), time.monotonic()
             started = time.perf_counter() - state.seconds
+            progress.begin_epoch()
             set_training_mode(state.model)
             for step in range(state.step, steps):
                 batch = batches.batch(epoch, step)
@@ -117,54 +110,43 @@ def run_epochs(
                 train_step(recipe, state, batch, lr, dropout_seed)
                 if state.ema:
                     state.ema.update(epoch * steps + step)
-                state.step = step + 1
+                state.step, state.seconds = step + 1, time.perf_counter() - started
+                progress.after_step(state, files.check_finite)
+                checkpointer.after_step(steps)
 
-                progress.update(batch_size)
-                if is_main and time.monotonic() - refreshed_at > REFRESH_SECONDS:
-                    refreshed_at = time.monotonic()
-                    if sums := reader.read(state.sums):
-                        files.check_finite(sums)
-                        loss, correct = (value / (state.step * batch_size) for value in sums)
-                        progress.show(
-                            f"epoch {epoch + 1}/{recipe.epochs}, step {state.step}/{steps}",
-                            f"loss {loss:.3f}, accuracy {100 * correct:.1f} %",
-                        )
-                due = time.monotonic() - saved_at > 60 * options.checkpoint_minutes
-                received, due = any_rank(stop.received, due)
-                if received or due:
-                    state.seconds = time.perf_counter() - started
-                    distributed.all_reduce_mean_(state.sums)
-                    files.save()
-                    saved_at = time.monotonic()
-                if received:
-                    raise _stopped(received, options, f"epoch {epoch + 1}, step {state.step} of {steps}")
-
-            synchronize(device)
-            train_seconds = time.perf_counter() - started
-            distributed.all_reduce_mean_(state.sums)
-            loss, correct = (value / (steps * batch_size) for value in state.sums.tolist())
-            size = image_size_in(recipe, epoch)
-            values = {"train_loss": loss, "train_acc": 100 * correct, **validate(state.model, val_images, recipe, size)}
-            if state.ema:
-                averaged = validate(state.ema.model, val_images, recipe, size)
-                values |= {f"ema_{name}": value for name, value in averaged.items()}
+            synchronize(batches.device)
+            values = epoch_values(recipe, state, batches, val_images, started)
             files.check_finite(values.values())
-            values["val_image_size"] = size
-            values["lr"] = learning_rate(recipe, (epoch + 1) * steps - 1, steps)
-            values["epoch_seconds"] = time.perf_counter() - started
-            values["images_per_second"] = steps * batch_size / train_seconds
-            history.append(values)
-            state.step, state.seconds = 0, 0.0
-            state.sums.zero_()
-
+            state.end_epoch(values)
             log_epoch(epoch + 1, values)
-            files.save()
-            saved_at = time.monotonic()
-            progress.bar.write(epoch_line(epoch + 1, recipe, values, is_best=history.best_epoch == epoch + 1))
-            sys.stdout.flush()  # a log file shows the line now, not when the buffer is full
-            received, _ = any_rank(stop.received, False, now=True)
-            if received and epoch + 1 < recipe.epochs:
-                raise _stopped(received, options, f"epoch {epoch + 1}")
+            checkpointer.save()
+            progress.write(epoch_line(epoch + 1, recipe, values, is_best=history.best_epoch == epoch + 1))
+            checkpointer.after_epoch()
+
+
+def epoch_values(
+    recipe: Recipe, state: TrainingState, batches: TrainBatches, val_images: ImageSet, started: float
+) -> dict[str, float]:
+    """What history.json holds of the epoch whose last step has just been done, see `History`.
+
+    Args:
+        started: when it began, as of time.perf_counter().
+    """
+    train_seconds = time.perf_counter() - started
+    epoch, steps = len(state.history), batches.steps_per_epoch
+    images, size = steps * batches.batch_size, image_size_in(recipe, epoch)
+    distributed.all_reduce_mean_(state.sums)
+    loss, accuracy = (value / images for value in state.sums.tolist())
+    values = {"train_loss": loss, "train_acc": 100 * accuracy, **validate(state.model, val_images, recipe, size)}
+    if state.ema:
+        ema = validate(state.ema.model, val_images, recipe, size)
+        values |= {f"ema_{name}": value for name, value in ema.items()}
+    return values | {
+        "val_image_size": size,
+        "lr": learning_rate(recipe, (epoch + 1) * steps - 1, steps),
+        "epoch_seconds": time.perf_counter() - started,
+        "images_per_second": images / train_seconds,
+    }
 
 
 def train_step(recipe: Recipe, state: TrainingState, batch: Batch, lr: float, dropout_seed: int) -> None:
@@ -225,35 +207,42 @@ def validate(model: nn.Module, images: ImageSet, recipe: Recipe, image_size: int
     }
 
 
-def summary(recipe: Recipe, about: dict[str, Any]) -> str:
-    """What is about to run, and where, in a few lines."""
+def summary(recipe: Recipe, about: dict[str, Any], verbose: bool = False) -> str:
+    """What is about to run, and where, in a few lines: of the recipe, what differs from the defaults of `Recipe`.
+
+    Args:
+        about: see `History`.
+        verbose: every field of the recipe.
+    """
     data, machine = about["dataset"], about["environment"]
-    settings = [f"{name} {value}" for name, value in recipe.as_dict().items() if name not in ("model", "dataset")]
+    fields = {name: value for name, value in recipe.as_dict().items() if name not in ("model", "dataset")}
+    shown = [f"{name} {value}" for name, value in fields.items() if verbose or value != getattr(Recipe, name, {})]
     fitting = size_of_batches(recipe, data["train_images"])
     fewer = f"; {fitting} a step, as batch_size {recipe.batch_size} is more" if fitting < recipe.batch_size else ""
-    return (
-        f"{recipe.model}: {about['parameters']:,} parameters, on {machine['device_name']} ({machine['device']})\n"
-        f"{data['name']}: {data['classes']} classes, {data['train_images']:,} images to train on, "
-        f"{data['val_images']:,} to validate on{fewer}\n{', '.join(settings)}"
-    )
+    return "\n".join(
+        [
+            f"{recipe.model}: {about['parameters']:,} parameters, on {machine['device_name']} ({machine['device']})",
+            f"{data['name']}: {data['classes']} classes, {data['train_images']:,} images to train on, "
+            f"{data['val_images']:,} to validate on{fewer}",
+            *textwrap.wrap(
+                f"recipe: {', '.join(shown)}{'' if verbose else '; the rest as by default (--verbose)'}",
+                width=80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False,
+            ),
+        ]
+    )  # fmt: skip
 
 
 def epoch_line(epoch: int, recipe: Recipe, values: dict[str, float], is_best: bool) -> str:
-    ema = f" (EMA {values['ema_val_acc']:.2f} %)" if "ema_val_acc" in values else ""
-    size = f" at {values['val_image_size']} px" if values["val_image_size"] != recipe.image_size else ""
-    return (
-        f"epoch {epoch:3d}/{recipe.epochs}  train {values['train_loss']:.3f} {values['train_acc']:5.2f} %  "
-        f"val {values['val_loss']:.3f} {values['val_acc']:5.2f} %{ema}{size}  top-5 {values['val_top5_acc']:5.2f} %  "
-        f"lr {values['lr']:.2g}  {values['epoch_seconds']:.1f} s  {values['images_per_second']:,.0f} images/s"
-        f"{'  best' if is_best else ''}"
-    )
-
-
-def _stopped(received: Signals, options: RunOptions, where: str) -> Stopped:
-    distributed.barrier()  # the first process to leave ends the others, but one of them has to save
-    error = Stopped(
-        f"stopped by {received.name} after {where}, saved in {options.folder}; go on with: "
-        + options.command("src/train.py", "--run_name", options.run_name, "--resume")
-    )
-    error.status = 128 + received
-    return error
+    """The epoch in at most 80 columns; history.json holds the rest."""
+    parts = [
+        f"{epoch:>{len(str(recipe.epochs))}}/{recipe.epochs}",
+        f"train {values['train_loss']:#.4g} {values['train_acc']:5.2f}%",
+        f"val {values['val_loss']:#.4g} {values['val_acc']:5.2f}%",
+    ]
+    if "ema_val_acc" in values:
+        parts.append(f"EMA {values['ema_val_acc']:5.2f}%")
+    if values["val_image_size"] != recipe.image_size:
+        parts.append(f"{values['val_image_size']} px")
+    seconds = values["epoch_seconds"]
+    parts.append(f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s")
+    return "  ".join(parts + ["best"] * is_best)
