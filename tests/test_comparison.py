@@ -51,8 +51,11 @@ def small_plan(**changes):
 
 def test_a_plan_is_models_times_seeds_with_overrides():
     runs = small_plan(
-        models=("all", "resnet"), seeds=2, overrides=SMALL | {"lr": 0.5}, overrides_for={"vit": {"lr": 0.25}}
-    ).runs()
+        models=("all", "resnet"), seeds=2, overrides=SMALL | {"lr": 0.5},
+        overrides_for={"vit": {"lr": 0.25, "save_every": 5, "betas": [0.9, 0.95]}},
+    ).runs()  # fmt: skip
+    assert [run.save_every for run in runs[:6]] == [0, 0, 0, 0, 0, 5]
+    assert runs[5].recipe.betas == (0.9, 0.95)
     assert [run.name for run in runs[:7]] == [
         *(f"small/{name}/seed0" for name in ("alexnet", "vgg", "resnet", "densenet", "efficientnet", "vit")),
         "small/alexnet/seed1",
@@ -117,6 +120,7 @@ def test_a_plan_from_a_file(tmp_path):
         ("seeds = 0x" + 5000 * "f", "up to 1,000"),
         ('models = ["svm"]\n[overrides_for.svm]\nrecipe = ["svm"]', "recipe must be a valid string"),
         ('[overrides]\nmomentum = "0.9"', "momentum must be a valid number, not '0.9'"),
+        ("[overrides]\nsave_every = -1", "save_every must be greater than or equal to 0"),
     ):
         path.write_text(content)
         with pytest.raises(UsageError, match=named):

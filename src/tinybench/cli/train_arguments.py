@@ -10,7 +10,17 @@ from tinybench.cli import console
 from tinybench.errors import UsageError, UserError
 from tinybench.model_file import load_model_file
 from tinybench.models import get_model_info
-from tinybench.recipe import Device, Draft, Recipe, RunOptions, changes, check_run_name, get_recipe, load_recipes
+from tinybench.recipe import (
+    CountOrNone,
+    Device,
+    Draft,
+    Recipe,
+    RunOptions,
+    changes,
+    check_run_name,
+    get_recipe,
+    load_recipes,
+)
 from tinybench.training.checkpoint import read_checkpoint
 from tinybench.training.state import has_begun
 
@@ -36,6 +46,8 @@ class TrainArguments:
     """auto takes CUDA, then MPS, then the CPU."""
     checkpoint_minutes: float = RunOptions.checkpoint_minutes
     """Also write last.pth within an epoch, when so many minutes have passed since the last one."""
+    save_every: CountOrNone = RunOptions.save_every
+    """Keep checkpoint_epoch_N.pth every so many epochs (0: none)."""
     tensorboard: bool = False
     """Write the history as TensorBoard events too, into the run's folder."""
     model_file: Path | None = None
@@ -50,6 +62,7 @@ class TrainArguments:
             results_dir=self.results_dir,
             device=self.device,
             checkpoint_minutes=self.checkpoint_minutes,
+            save_every=self.save_every,
             tensorboard=self.tensorboard,
             model_file=self.model_file,
         )
