@@ -2,7 +2,6 @@ import dataclasses
 import inspect
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -52,7 +51,7 @@ def test_every_recipe_of_config_survives_the_way_to_json_and_back():
         ({"classes": 1}, ["classes"]),
         ({"optimizer": "adamw", "momentum": 0.8}, ["momentum 0.8", "adamw has betas"]),
         ({"betas": (0.9, 0.95)}, ["betas (0.9, 0.95)", "sgd has a momentum"]),
-        ({"optimizer": "adam", "betas": (0.9, 1.0)}, ["betas", "less than 1"]),
+        ({"optimizer": "adam", "betas": (0.9, 1.0)}, ["betas[1] must be less than 1"]),
         ({"optimizer": "adam", "betas": (0.9,)}, ["betas"]),
         ({"scheduler": "step", "step_factor": 2.0}, ["step_factor"]),
         ({"lr": 1e-7}, ["min_lr", "lr"]),
@@ -76,10 +75,8 @@ def test_a_saved_recipe_may_hold_what_had_no_effect():
 
 
 def test_recipes_of_earlier_versions_are_read():
-    files = subprocess.run(
-        ["git", "ls-files", "results/**/history.json"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split()
-    configs = [json.loads((ROOT / file).read_text())["config"] for file in files]
+    histories = (ROOT / "results").rglob("history.json")
+    configs = [json.loads(path.read_text())["config"] for path in histories]
     configs.append(read_checkpoint(ROOT / "results/pretrained/speednet/best_model.pth")["recipe"])
     assert len(configs) > 30
     for config in configs:

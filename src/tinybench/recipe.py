@@ -39,7 +39,8 @@ class Recipe:
     model: str = "resnet"
     """Name of the network; a wrong name lists the known ones."""
     dropout: Share = 0.0
-    """Dropout probability before the classifier (AlexNet: of its dense layers; ViT: after each block's branches)."""
+    """Dropout probability before the classifier (AlexNet: in its dense layers; ViT: after the embedding and each
+    branch)."""
     drop_path: Share = 0.0
     """Stochastic depth: probability of skipping the last residual block, rising linearly from 0 at the first (ResNet,
     EfficientNet, ViT)."""
