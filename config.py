@@ -73,7 +73,6 @@ ALEXNET = Recipe(
 SPEEDRUN = Recipe(
     model="speednet",
     optimizer="muon",
-    momentum=0.9,
     nesterov=True,
     weight_decay=0.05,
     scheduler="onecycle",

@@ -55,7 +55,7 @@ def measure_here(arguments: Arguments) -> float:
         batch_size = arguments.batch_size * world_size()
         recipe = dataclasses.replace(
             get_recipe(get_model_info(arguments.model).recipe), batch_size=batch_size, epochs=2, warmup_epochs=0,
-            save_every=0, precision=arguments.precision,
+            precision=arguments.precision,
         )  # fmt: skip
         images, device = random_images(batch_size * arguments.steps), pick_device(arguments.device)
         return max(loop_rate(recipe, images, device) for _ in range(arguments.rounds))

@@ -62,7 +62,7 @@ def recipe_of(name: str, epochs: int, arguments: Arguments) -> Recipe:
     recipe = get_recipe(name)
     epochs = epochs or recipe.epochs
     return dataclasses.replace(
-        recipe, epochs=epochs, warmup_epochs=math.ceil(recipe.warmup_epochs * epochs / recipe.epochs), save_every=0,
+        recipe, epochs=epochs, warmup_epochs=math.ceil(recipe.warmup_epochs * epochs / recipe.epochs),
         dataset=arguments.dataset, classes=arguments.classes, images_per_class=arguments.images_per_class,
     )  # fmt: skip
 
@@ -76,7 +76,7 @@ def train(recipe: Recipe, arguments: Arguments) -> History:
         step_seconds(sized, images.num_classes, device, batch_size=min(recipe.batch_size, len(images)))
     state = build_state(recipe, images, val_images, device)
     with tempfile.TemporaryDirectory() as folder, StopSignals() as stop, contextlib.redirect_stdout(io.StringIO()):
-        options = RunOptions(run_name="benchmark", results_dir=Path(folder))
+        options = RunOptions(run_name="benchmark", results_dir=Path(folder), save_every=0)
         files = RunFiles(options, recipe, images, state)
         run_epochs(recipe, state, files, images.to(device), val_images.to(device), stop)
     return state.history

@@ -84,7 +84,7 @@ def random_images(count: int) -> ImageSet:
 def loop_rate(recipe: Recipe, images: ImageSet, device: torch.device) -> float:
     """Images/s of the trainer's own loop in its second epoch over `images`."""
     with tempfile.TemporaryDirectory() as folder, StopSignals() as stop, contextlib.redirect_stdout(io.StringIO()):
-        options = RunOptions(run_name="benchmark", results_dir=Path(folder))
+        options = RunOptions(run_name="benchmark", results_dir=Path(folder), save_every=0)
         state = build_state(recipe, images, images, device)
         state.ddp_model = distributed.replicate(state.model)
         val_images = images.select(slice(distributed.world_size())).to(device)
@@ -96,7 +96,7 @@ def loop_rate(recipe: Recipe, images: ImageSet, device: torch.device) -> float:
 def measure(name: str, arguments: Arguments, device: torch.device) -> dict[str, Any]:
     # No moving average and no clipping: the bare step has neither.
     recipe = dataclasses.replace(
-        get_recipe(MODELS[name].recipe), batch_size=arguments.batch_size, epochs=2, warmup_epochs=0, save_every=0,
+        get_recipe(MODELS[name].recipe), batch_size=arguments.batch_size, epochs=2, warmup_epochs=0,
         ema_decay=0.0, clip_grad_norm=0.0, precision=arguments.precision, channels_last=arguments.channels_last,
     )  # fmt: skip
     recipe = choose_numerics(recipe, FULL_SIZE // recipe.epochs, NUM_CLASSES, device)

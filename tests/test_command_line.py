@@ -130,6 +130,12 @@ def test_any_flag_can_stand_alone(train, capsys):
         recipe.changed(epochs=1)
 
 
+def test_betas_are_two_numbers(train):
+    assert train("--model", "vit", "--betas", "0.9", "0.95").betas == (0.9, 0.95)
+    with pytest.raises(UsageError, match="betas"):
+        train("--model", "vit", "--betas", "0.9")
+
+
 def test_a_draft_needs_not_fit():
     assert Draft(nesterov=True, optimizer="adam").nesterov
     with pytest.raises(UsageError):
@@ -140,6 +146,8 @@ def test_commands_can_be_pasted():
     assert command("src/test.py", "--run", "a b; rm -rf /") == "python src/test.py --run 'a b; rm -rf /'"
     options = RunOptions(run_name="r", data_dir=Path("my data"))
     assert options.command("src/test.py") == "python src/test.py --data_dir 'my data'"
+    options = RunOptions(run_name="r", save_every=0)
+    assert options.command("src/train.py", "--resume") == "python src/train.py --resume --save_every 0"
 
 
 def test_nothing_moves_the_cursor_or_shows_a_password():

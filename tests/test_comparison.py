@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+from tinybench.cli import compare, console
 from tinybench.errors import Notice, UsageError
 from tinybench.profiling import inference
 from tinybench.results.comparison import comparison_table, describe, write_comparison
@@ -51,8 +52,11 @@ def small_plan(**changes):
 
 def test_a_plan_is_models_times_seeds_with_overrides():
     runs = small_plan(
-        models=("all", "resnet"), seeds=2, overrides=SMALL | {"lr": 0.5}, overrides_for={"vit": {"lr": 0.25}}
-    ).runs()
+        models=("all", "resnet"), seeds=2, overrides=SMALL | {"lr": 0.5},
+        overrides_for={"vit": {"lr": 0.25, "save_every": 5, "betas": [0.9, 0.95]}},
+    ).runs()  # fmt: skip
+    assert [run.save_every for run in runs[:6]] == [0, 0, 0, 0, 0, 5]
+    assert runs[5].recipe.betas == (0.9, 0.95)
     assert [run.name for run in runs[:7]] == [
         *(f"small/{name}/seed0" for name in ("alexnet", "vgg", "resnet", "densenet", "efficientnet", "vit")),
         "small/alexnet/seed1",
@@ -117,6 +121,7 @@ def test_a_plan_from_a_file(tmp_path):
         ("seeds = 0x" + 5000 * "f", "up to 1,000"),
         ('models = ["svm"]\n[overrides_for.svm]\nrecipe = ["svm"]', "recipe must be a valid string"),
         ('[overrides]\nmomentum = "0.9"', "momentum must be a valid number, not '0.9'"),
+        ("[overrides]\nsave_every = -1", "save_every must be greater than or equal to 0"),
     ):
         path.write_text(content)
         with pytest.raises(UsageError, match=named):
@@ -125,17 +130,22 @@ def test_a_plan_from_a_file(tmp_path):
         read_plan(tmp_path / "none.toml")
 
 
+def test_the_flag_save_every_holds_for_every_run(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["compare.py", "--models", "svm", "--save_every", "4"])
+    assert {run.save_every for run in compare.make_plan(console.parse(compare.Arguments, "")).runs()} == {4}
+
+
 # ---- runs
 
 
 def test_a_run_leaves_everything_and_is_never_repeated(paths):
-    (run,) = small_plan(overrides=SMALL | {"ema_decay": 0.9}).runs()
+    (run,) = small_plan(overrides=SMALL | {"ema_decay": 0.9, "save_every": 1}).runs()
     assert status.status_of(run, paths.results_dir).state == "waiting"
     assert run_one_logged(run, paths) is None
     folder = paths.results_dir / run.name
     assert {path.name for path in folder.iterdir()} >= {
         "history.json", "best_model.pth", "test_results.json", "test_results_last.json", "test_results_ema.json",
-        "predictions.npz", "measurements.json", "log.txt",
+        "predictions.npz", "measurements.json", "log.txt", "checkpoint_epoch_1.pth",
     }  # fmt: skip
     found = status.status_of(run, paths.results_dir)
     assert (found.state, found.epochs) == ("finished", 2)

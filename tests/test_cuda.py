@@ -67,7 +67,7 @@ def test_deterministic_algorithms_are_asked_for_on_cuda_and_only_while_it_trains
 def test_a_run_on_a_cpu_is_the_same_with_the_flag(demo_data, tmp_path):
     recipe = Recipe(
         model="alexnet", model_options={"dim": 8}, dataset="demo", images_per_class=4, val_fraction=0.5, epochs=1,
-        batch_size=10, precision="fp32", save_every=0, lr=0.01, image_size=32,
+        batch_size=10, precision="fp32", lr=0.01, image_size=32,
     )  # fmt: skip
     options = RunOptions(run_name="run", data_dir=demo_data, results_dir=tmp_path, device="cpu")
     with_flag = train(dataclasses.replace(recipe, deterministic=True), options)

@@ -31,7 +31,6 @@ STUDENT = Recipe(
     lr=1e-3,
     mixup_cutmix_alpha=0.4,
     precision="fp32",
-    save_every=0,
 )
 
 

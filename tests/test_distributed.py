@@ -43,7 +43,6 @@ RECIPE = Recipe(
     ema_decay=0.9,
     clip_grad_norm=1.0,
     precision="fp32",
-    save_every=0,
 )  # 8 steps an epoch
 
 

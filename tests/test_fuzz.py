@@ -77,7 +77,7 @@ FILES = (
 )  # fmt: skip
 RECIPE = Recipe(
     model="svm", dataset="images", image_size=16, epochs=1, batch_size=4, loss="hinge", label_smoothing=0.0,
-    optimizer="adam", lr=1e-3, weight_decay=0.0, augment="none", precision="fp32", save_every=1,
+    optimizer="adam", lr=1e-3, weight_decay=0.0, augment="none", precision="fp32",
 )  # fmt: skip
 
 _allowed: list[Path] = []  # where the hook lets files be written, while a trial goes on
@@ -123,7 +123,7 @@ def world(tmp_path_factory):
     (root / "guard" / "sitecustomize.py").write_text(GUARD + hook)
     with contextlib.chdir(root), pytest.MonkeyPatch.context() as patch:
         for name in ("run", "other"):
-            train(RECIPE, RunOptions(run_name=name, device="cpu"))
+            train(RECIPE, RunOptions(run_name=name, device="cpu", save_every=1))
             patch.setattr(sys, "argv", ["test.py", "--run", name, "--device", "cpu"])
             load("src/test.py").main()
         make_run(root / "results" / "plan" / "svm" / "seed0", "svm", epochs=1)

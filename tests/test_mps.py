@@ -26,7 +26,7 @@ from tinybench.training.trainer import train, train_step, validate
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {
     "dataset": "demo", "images_per_class": 2, "val_fraction": 0.5, "batch_size": 5, "accumulate_steps": 1, "epochs": 1,
-    "precision": "fp32", "image_size_schedule": "", "save_every": 0,
+    "precision": "fp32", "image_size_schedule": "",
 }  # fmt: skip
 SVM = get_recipe("svm").changed(**SMALL, image_size=64, ema_decay=0.0)
 

@@ -32,6 +32,12 @@ def test_cosine_agrees_with_torch():
         scheduler.step()
 
 
+def test_linear_against_hand_numbers():
+    recipe = Recipe(epochs=12, scheduler="linear", warmup_epochs=2, lr=1.0, warmup_start_lr=0.0, min_lr=0.2)
+    rates = [learning_rate(recipe, step, 10) for step in (0, 10, 20, 45, 70, 120)]
+    assert rates == pytest.approx([0.0, 0.5, 1.0, 0.8, 0.6, 0.2])
+
+
 def test_step_schedule_and_constant():
     step = Recipe(epochs=10, scheduler="step", step_epochs=3, step_factor=0.1, lr=1.0, min_lr=0.005)
     assert [learning_rate(step, 2 * epoch, 2) for epoch in range(10)] == pytest.approx(
@@ -46,16 +52,12 @@ def test_total_epochs_fixes_the_schedule():
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "muon"])
-def test_norms_and_biases_are_not_decayed_unless_asked(name):
+def test_norms_and_biases_are_not_decayed(name):
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.Linear(4, 2))
-    decays = {}
-    for decay_all in (False, True):
-        recipe = Recipe(optimizer=name, weight_decay=0.5, decay_norm_and_bias=decay_all)
-        groups = build_optimizer(model, recipe).param_groups
-        decays[decay_all] = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    groups = build_optimizer(model, Recipe(optimizer=name, weight_decay=0.5)).param_groups
+    decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     for parameter in model.parameters():
-        assert decays[False][id(parameter)] == (0.5 if parameter.ndim > 1 else 0.0)
-        assert decays[True][id(parameter)] == 0.5
+        assert decays[id(parameter)] == (0.5 if parameter.ndim > 1 else 0.0)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop"])
@@ -69,6 +71,19 @@ def test_every_optimizer_minimises(name):
         parameter.square().sum().backward()
         optimizer.step()
     assert parameter.square().sum() < 1
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
+def test_betas_are_those_of_torch(name, kind):
+    twins = [nn.Linear(3, 2, bias=False) for _ in range(2)]
+    twins[1].load_state_dict(twins[0].state_dict())
+    ours = build_optimizer(twins[0], Recipe(optimizer=name, lr=0.1, weight_decay=0.1, betas=(0.8, 0.95)))
+    theirs = kind(twins[1].parameters(), lr=0.1, weight_decay=0.1, betas=(0.8, 0.95), fused=True)
+    for step in range(3):
+        for model, optimizer in zip(twins, (ours, theirs), strict=True):
+            model.weight.grad = torch.full_like(model.weight, 1.0 + step)
+            optimizer.step()
+    assert torch.equal(twins[0].weight, twins[1].weight)
 
 
 def test_nesterov_first_step_by_hand():
@@ -145,7 +160,7 @@ def test_muon_steps_are_those_of_torch(nesterov):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 6, 3), nn.Flatten(), nn.Linear(6, 2))
     twin = copy.deepcopy(model)
-    recipe = Recipe(optimizer="muon", lr=0.02, weight_decay=0.1, momentum=0.9, nesterov=nesterov)
+    recipe = Recipe(optimizer="muon", lr=0.02, weight_decay=0.1, momentum=0.9, nesterov=nesterov, betas=(0.8, 0.99))
     ours = build_optimizer(model, recipe)
     hidden = twin[2].weight
     matrix = nn.Parameter(hidden.detach().flatten(1).clone())
@@ -153,9 +168,9 @@ def test_muon_steps_are_those_of_torch(nesterov):
         torch.optim.Muon(
             [matrix], lr=0.02, weight_decay=0.1, momentum=0.9, nesterov=nesterov, adjust_lr_fn="match_rms_adamw"
         ),
-        torch.optim.AdamW([twin[0].weight, twin[4].weight], lr=0.02, weight_decay=0.1, betas=(0.9, 0.999)),
+        torch.optim.AdamW([twin[0].weight, twin[4].weight], lr=0.02, weight_decay=0.1, betas=(0.8, 0.99)),
         torch.optim.AdamW(
-            [p for p in twin.parameters() if p.ndim == 1], lr=0.02, weight_decay=0.0, betas=(0.9, 0.999)
+            [p for p in twin.parameters() if p.ndim == 1], lr=0.02, weight_decay=0.0, betas=(0.8, 0.99)
         ),
     ]  # fmt: skip
     for _ in range(3):
@@ -208,8 +223,9 @@ def test_sgd_takes_the_steps_of_torch_bit_by_bit():
     torch.manual_seed(0)
     model = nn.Linear(7, 5)
     twin = copy.deepcopy(model)
-    ours = build_optimizer(model, Recipe(lr=0.1, nesterov=True, weight_decay=0.1, decay_norm_and_bias=True))
-    theirs = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1, fused=True)
+    ours = build_optimizer(model, Recipe(lr=0.1, nesterov=True, weight_decay=0.1))
+    groups = [{"params": [twin.weight], "weight_decay": 0.1}, {"params": [twin.bias]}]
+    theirs = torch.optim.SGD(groups, lr=0.1, momentum=0.9, nesterov=True, fused=True)
     for _ in range(3):
         for mine, other in zip(model.parameters(), twin.parameters(), strict=True):
             mine.grad = torch.randn_like(mine)

@@ -24,7 +24,7 @@ RECIPES = load_recipes()
 # Three classes with four images each, of which one is held out: two steps of four.
 TINY = {
     "dataset": "demo", "classes": 3, "images_per_class": 4, "epochs": 1, "total_epochs": 0, "warmup_epochs": 0,
-    "batch_size": 4, "precision": "fp32", "save_every": 0,
+    "batch_size": 4, "precision": "fp32",
 }  # fmt: skip
 
 

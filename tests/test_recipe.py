@@ -1,14 +1,22 @@
 import dataclasses
+import inspect
+import json
+import re
+from pathlib import Path
 
 import pytest
 
 from tinybench.errors import UsageError
-from tinybench.recipe import Recipe, get_recipe, load_recipes
+from tinybench.recipe import GROUPS, Recipe, get_recipe, load_recipes
+from tinybench.sweep.plan import read_plan
+from tinybench.training.checkpoint import read_checkpoint
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_every_recipe_of_config_survives_the_way_to_json_and_back():
     for name, recipe in load_recipes().items():
-        assert Recipe.from_dict(recipe.as_dict()) == recipe, name
+        assert Recipe.from_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe, name
 
 
 @pytest.mark.parametrize(
@@ -41,6 +49,10 @@ def test_every_recipe_of_config_survives_the_way_to_json_and_back():
         ({"optimizer": "rmsprop", "nesterov": True}, ["nesterov", "sgd or muon"]),
         ({"distill_temperature": 4.0}, ["distill_temperature 4.0", "teacher"]),
         ({"classes": 1}, ["classes"]),
+        ({"optimizer": "adamw", "momentum": 0.8}, ["momentum 0.8", "adamw has betas"]),
+        ({"betas": (0.9, 0.95)}, ["betas (0.9, 0.95)", "sgd has a momentum"]),
+        ({"optimizer": "adam", "betas": (0.9, 1.0)}, ["betas[1] must be less than 1"]),
+        ({"optimizer": "adam", "betas": (0.9,)}, ["betas"]),
         ({"scheduler": "step", "step_factor": 2.0}, ["step_factor"]),
         ({"lr": 1e-7}, ["min_lr", "lr"]),
         ({"channels_last": True}, ["channels_last", "precision"]),
@@ -60,6 +72,39 @@ def test_a_saved_recipe_may_hold_what_had_no_effect():
     assert (recipe.step_epochs, recipe.mix_off_epochs, recipe.nesterov) == (30, 0, False)
     with pytest.raises(UsageError, match="epochs must be a valid integer"):
         Recipe.from_dict(values | {"epochs": "7"})
+
+
+def test_recipes_of_earlier_versions_are_read():
+    histories = (ROOT / "results").rglob("history.json")
+    configs = [json.loads(path.read_text())["config"] for path in histories]
+    configs.append(read_checkpoint(ROOT / "results/pretrained/speednet/best_model.pth")["recipe"])
+    assert len(configs) > 30
+    for config in configs:
+        recipe = Recipe.from_dict(config)
+        same = config.keys() & recipe.as_dict().keys()
+        assert {name: getattr(recipe, name) for name in same} == {name: config[name] for name in same}
+    for plan in (ROOT / "results").glob("*/plan.toml"):
+        assert {run.save_every for run in read_plan(plan).runs()} == {0}
+
+
+def test_momentum_was_the_first_beta_in_earlier_versions():
+    former = {"momentum": 0.8, "save_every": 5, "decay_norm_and_bias": False}
+    assert Recipe.from_dict(former | {"optimizer": "adamw"}) == Recipe(optimizer="adamw", betas=(0.8, 0.999))
+    assert Recipe.from_dict(former | {"optimizer": "sgd"}) == Recipe(momentum=0.8)
+    both = Recipe(optimizer="muon", momentum=0.8, betas=(0.8, 0.999))
+    assert Recipe.from_dict(former | {"optimizer": "muon"}) == both
+    with pytest.raises(UsageError, match="decay_norm_and_bias"):
+        Recipe.from_dict(former | {"decay_norm_and_bias": True})
+
+
+def test_the_groups_are_those_of_the_headings():
+    groups, names = {}, {spec.name for spec in dataclasses.fields(Recipe)}
+    for heading, field in re.findall(r"^    (?:# ---- (.+)|(\w+): .+)$", inspect.getsource(Recipe), re.MULTILINE):
+        if heading:
+            title, groups[heading] = heading, ()
+        elif field in names:
+            groups[title] += (field,)
+    assert groups == GROUPS
 
 
 def test_a_misspelt_field_fails_when_config_is_loaded(tmp_path):

@@ -22,12 +22,12 @@ from tinybench.training.history import History
 from tinybench.training.saving import Stopped
 from tinybench.training.trainer import epoch_line, summary, train
 
-RECIPE = dataclasses.replace(TINY_CNN, epochs=2, save_every=1)
+RECIPE = dataclasses.replace(TINY_CNN, epochs=2)
 
 
 @pytest.fixture
 def finished(demo_data, tmp_path):
-    run = options(demo_data, tmp_path)
+    run = options(demo_data, tmp_path, save_every=1)
     train(RECIPE, run)
     (run.folder / "test_results.json").write_text("{}")
     return run
@@ -60,14 +60,14 @@ def test_a_run_that_fails_at_once_leaves_the_former_one(finished, changes, says)
 
 
 def test_a_run_that_works_takes_the_place_of_the_former_one(finished):
-    train(dataclasses.replace(RECIPE, seed=1, save_every=0, epochs=1), finished, overwrite=True)
+    train(dataclasses.replace(RECIPE, seed=1, epochs=1), dataclasses.replace(finished, save_every=0), overwrite=True)
     names = sorted(path.name for path in finished.folder.iterdir() if path.name != ".lock")
     assert names == ["best_model.pth", "history.json", "last.pth"]
     assert read_checkpoint(finished.folder / "last.pth")["recipe"]["seed"] == 1
 
 
 def test_killed_while_it_takes_over_it_goes_on_taking_over(finished, monkeypatch):
-    new = dataclasses.replace(RECIPE, seed=1, save_every=0)
+    new = dataclasses.replace(RECIPE, seed=1)
     with monkeypatch.context() as patch:
         patch.setattr(saving.Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -79,7 +79,7 @@ def test_killed_while_it_takes_over_it_goes_on_taking_over(finished, monkeypatch
 
 
 def test_the_checkpoint_of_an_epoch_is_there_before_last_is_of_that_epoch(demo_data, tmp_path, monkeypatch):
-    run, write = options(demo_data, tmp_path), saving.write_checkpoint
+    run, write = options(demo_data, tmp_path, save_every=1), saving.write_checkpoint
 
     def killed(path, checkpoint):
         if path.name == "last.pth" and checkpoint["epoch"] == 1:

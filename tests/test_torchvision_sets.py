@@ -62,7 +62,7 @@ def test_mnist_is_packed_as_it_is(mnist):
 
 def test_a_linear_svm_learns_mnist(mnist, tmp_path):
     """Enlarged to 64 pixels on the device. On all 60,000 images a linear classifier is known to reach 92 %."""
-    settings = dataclasses.replace(get_recipe("mnist_svm"), epochs=3, save_every=0)
+    settings = dataclasses.replace(get_recipe("mnist_svm"), epochs=3)
     run = RunOptions(run_name="svm", data_dir=mnist, results_dir=tmp_path, device="cpu")
     train(settings, run)
     assert run_test(run.folder, EvalOptions(device=CPU, data_dir=mnist))["test_acc"] > 82

@@ -43,7 +43,6 @@ TINY = Recipe(
     ema_decay=0.9,
     clip_grad_norm=1.0,
     precision="fp32",
-    save_every=0,
 )  # 5 steps an epoch
 # The same for a network with BatchNorm, SGD's momentum and batches in pieces.
 TINY_CNN = dataclasses.replace(
@@ -281,7 +280,7 @@ def test_a_checkpoint_with_a_network_only_cannot_be_resumed(demo_data, tmp_path,
 
 
 def test_checkpoints_are_kept_every_so_many_epochs(demo_data, tmp_path):
-    train(dataclasses.replace(TINY, epochs=3, save_every=2), options(demo_data, tmp_path))
+    train(TINY, options(demo_data, tmp_path, save_every=2))
     assert sorted(path.name for path in (tmp_path / "run").glob("checkpoint_*")) == ["checkpoint_epoch_2.pth"]
 
 

@@ -89,7 +89,7 @@ class Measurements(TypedDict, total=False):
 
 @with_config(STRICT)
 class Plan(TypedDict, total=False):
-    """A plan's TOML file, see comparison/plan.py."""
+    """A plan's TOML file, see sweep/plan.py."""
 
     name: str
     models: list[str]

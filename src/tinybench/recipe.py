@@ -26,6 +26,7 @@ Positive = Annotated[float, Interval(gt=0, le=1e6)]
 NotNegative = Annotated[float, Interval(ge=0, le=1e6)]
 
 IMAGENET = "imagenet"  # as pretrained: torchvision's weights, not a file
+ADAMS = ("adam", "adamw", "muon")  # the optimizers with betas
 NUMERICS = ("precision", "channels_last", "compile")  # the fields that precision auto decides
 
 
@@ -38,20 +39,21 @@ class Recipe:
     model: str = "resnet"
     """Name of the network; a wrong name lists the known ones."""
     dropout: Share = 0.0
-    """Probability of dropping an input of the classifier (AlexNet: of its dense layers; ViT: an output of a block)."""
+    """Dropout probability before the classifier (AlexNet: in its dense layers; ViT: after the embedding and each
+    branch)."""
     drop_path: Share = 0.0
-    """Probability of skipping the last residual block, rising linearly from 0 at the first (ResNet, EfficientNet,
-    ViT)."""
+    """Stochastic depth: probability of skipping the last residual block, rising linearly from 0 at the first (ResNet,
+    EfficientNet, ViT)."""
     model_options: dict[str, int | float | bool | str] = field(default_factory=dict)
     """Further options of the network's constructor, such as `patch_size 16` for the ViT."""
 
-    # ---- starting weights
+    # ---- initial weights
     pretrained: str = ""
     """Weights to start from: imagenet (torchvision's), or the path of a checkpoint or a state dict (none: random)."""
     freeze: str = ""
-    """Leave as they came: all_but_head, or a part of the network (such as stage2) and all before it."""
+    """Layers that are not trained: all_but_head, or a part of the network (such as stage2) and all before it."""
     body_lr_factor: Positive = 1.0
-    """Factor of the learning rate of all but the head."""
+    """Learning rate of all layers but the head, as a multiple of lr."""
 
     # ---- data
     dataset: str = "tiny-imagenet"
@@ -63,78 +65,81 @@ class Recipe:
     image_size: Side = 64
     """Side of the images that enter the network, in pixels."""
     val_fraction: Annotated[float, Interval(gt=0, lt=1)] = 0.2
-    """Share of each class's training images that is held out for validation."""
+    """Fraction of each class's training images that is held out for validation."""
     normalize: Literal["data", "imagenet"] = "data"
-    """Whose channel means and deviations the pixels are normalised with: the training images', or ImageNet's."""
+    """Channel means and standard deviations to normalise with: those of the training images, or ImageNet's."""
     skip_damaged: bool = False
     """Leave out the images of a folder that cannot be read, instead of naming them and stopping."""
     stream: bool = False
-    """Leave the images in their file, shuffled in windows of 96 MiB, where they do not fit into memory."""
+    """Read the images from their file, shuffled in windows of 96 MiB, where they do not fit into memory."""
 
-    # ---- input
+    # ---- augmentation
     augment: Literal["standard", "basic", "cutout", "trivialaugment", "randaugment", "none"] = "standard"
     """How training images are varied; see data/augment.py."""
     repeats: Count = 1
-    """How often each image appears in a batch, varied differently; an epoch then sees only a share of the images."""
+    """Repeated augmentation: copies of each image in a batch, varied differently; an epoch then sees only a share of
+    the images."""
     image_size_schedule: str = ""
-    """Sizes of the training images over equal spans of the epochs, such as 32:48:64; the last is image_size."""
+    """Progressive resizing: sides of the training images over equal spans of the epochs, such as 32:48:64; the last is
+    image_size."""
     mixup_cutmix_alpha: NotNegative = 0.0
-    """Parameter of the Beta distribution of the mixing weights; half of the batches are mixed (0: none)."""
+    """MixUp and CutMix: parameter of the Beta distribution of the mixing weights; half of the batches are mixed (0:
+    none)."""
     mix_off_epochs: CountOrNone = 0
     """Do not mix in the last so many epochs."""
 
     # ---- optimisation
     loss: Literal["cross_entropy", "hinge", "squared_hinge"] = "cross_entropy"
-    """What training lowers; the hinge losses are those of support vector machines."""
+    """Training objective: cross entropy, or the (squared) hinge loss of support vector machines."""
     margin: Positive = 20.0
-    """By how much the right class's score must lead for a hinge loss of 0."""
+    """Margin of the hinge losses."""
+    label_smoothing: Share = 0.1
+    """Label smoothing: fraction of the target that is spread evenly over all classes."""
     epochs: Count = 50
     """Passes over the training images."""
     total_epochs: CountOrNone = 0
     """Length of the learning-rate schedule in epochs, where the run is to be shorter or prolonged later (0: epochs)."""
     batch_size: Count = 128
-    """Images for one step of the optimizer, of all processes together."""
+    """Images per step of the optimizer, over all processes."""
     accumulate_steps: Count = 1
-    """Pieces that a batch is worked through in, to fit into memory; must divide batch_size."""
+    """Gradient accumulation: micro-batches per step, to save memory; must divide batch_size."""
     optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "muon"] = "sgd"
     """sgd, adam (L2 penalty), adamw (decoupled weight decay), rmsprop, or muon (for hidden matrices and kernels, with
     adamw for the rest)."""
     lr: Positive = 0.1
     """Peak learning rate."""
     momentum: Share = 0.9
-    """Momentum of sgd, rmsprop and muon; the first beta of adam and adamw."""
+    """Momentum of sgd, rmsprop and muon."""
     nesterov: bool = False
-    """Nesterov's momentum (sgd and muon)."""
+    """Nesterov momentum (sgd and muon)."""
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    """Decay rates of the moving averages of gradient and squared gradient (adam, adamw, and the adamw in muon)."""
     weight_decay: NotNegative = 1e-3
-    """Weight decay of the matrices and kernels."""
-    decay_norm_and_bias: bool = False
-    """Decay the norms' parameters and the biases too."""
-    scheduler: Literal["cosine", "onecycle", "step", "none"] = "cosine"
-    """How the learning rate falls after the warmup; onecycle is a cosine up and a cosine down."""
+    """Weight decay of matrices and kernels; norms and biases have none."""
+    clip_grad_norm: NotNegative = 0.0
+    """Maximum L2 norm of the gradient of all weights together (0: no clipping)."""
+    ema_decay: Share = 0.0
+    """Decay per step of the exponential moving average of the weights, less at the start (0: no average)."""
+    scheduler: Literal["cosine", "onecycle", "step", "linear", "none"] = "cosine"
+    """Learning-rate schedule after the warmup; onecycle is a cosine up and a cosine down."""
     step_epochs: Count = 30
     """Epochs between two drops of the step schedule."""
     step_factor: Annotated[float, Interval(gt=0, lt=1)] = 0.1
     """Factor of each drop of the step schedule."""
     warmup_epochs: NotNegative = 0.0
-    """Epochs in which the learning rate rises linearly (onecycle: by a cosine) from warmup_start_lr to lr."""
+    """Epochs of linear warmup (onecycle: of a cosine) from warmup_start_lr to lr."""
     warmup_start_lr: NotNegative = 1e-6
     """Learning rate of the first warmup step."""
     min_lr: NotNegative = 1e-6
-    """Learning rate that the cosines end at, and that the step schedule never falls below."""
-    label_smoothing: Share = 0.1
-    """Share of the target spread evenly over all classes."""
-    clip_grad_norm: NotNegative = 0.0
-    """Largest L2 norm of the whole gradient (0: no limit)."""
-    ema_decay: Share = 0.0
-    """Decay per step of the exponential moving average of the weights, less at the start (0: none kept)."""
+    """Final learning rate of cosine, onecycle and linear, and the lowest of step."""
 
     # ---- distillation
     teacher: str = ""
-    """Checkpoint of a network of the same classes, whose answers are learned too."""
+    """Knowledge distillation: checkpoint of a trained network with the same classes."""
     distill_weight: Annotated[float, Interval(gt=0, le=1)] = 0.5
-    """Share of the loss that compares with the teacher's answers."""
+    """Weight of the distillation loss; the training objective has the rest."""
     distill_temperature: Positive = 2.0
-    """Divides the logits of both before they are compared: the higher, the more the teacher's doubts count."""
+    """Temperature that divides the logits of teacher and student in the distillation loss."""
 
     # ---- numerics
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -144,17 +149,14 @@ class Recipe:
     """Memory layout NHWC instead of NCHW; often faster for convolutions. Goes with a precision other than auto."""
     compile: bool = False
     """Compile the network with torch.compile. Goes with a precision other than auto."""
+    sync_batch_norm: bool = False
+    """With several processes: BatchNorm over the whole batch instead of each process's share (needs CUDA)."""
+
+    # ---- reproducibility
+    seed: Annotated[int, Interval(ge=0, lt=2**63)] = 0
+    """Seed of the split, the initial weights, the order, the augmentation, the mixing and the dropout."""
     deterministic: bool = False
     """On CUDA, only algorithms that give the same bits every time, which may be slower; a CPU has no others."""
-    sync_batch_norm: bool = False
-    """With several processes: BatchNorm over the whole batch instead of each process's share (needs CUDA). One process
-    always sees the whole batch."""
-
-    # ---- repetition
-    seed: Annotated[int, Interval(ge=0, lt=2**63)] = 0
-    """Seeds the split, the initial weights, the order, the augmentation, the mixing and the dropout."""
-    save_every: CountOrNone = 10
-    """Keep checkpoint_epoch_N.pth every so many epochs (0: none)."""
 
     def __post_init__(self) -> None:
         """The checks that need no data and no network.
@@ -162,39 +164,13 @@ class Recipe:
         Raises:
             UsageError: naming the field or the two fields that do not fit.
         """
-        check_fields({spec.name: getattr(self, spec.name) for spec in dataclasses.fields(self)})
+        check_fields(vars(self))
         for name, idle in IDLE.items():
             if (value := getattr(self, name)) != idle.off and not idle.acts(self):
                 raise UsageError(f"{name} {value} {idle.why.format(r=self)}")
-        if self.classes == 1:
-            raise UsageError("classes must be 0 (all) or at least 2")
-        if self.batch_size % self.accumulate_steps:
-            raise UsageError(f"accumulate_steps {self.accumulate_steps} does not divide batch_size {self.batch_size}")
-        if self.batch_size % self.repeats:
-            raise UsageError(f"repeats {self.repeats} does not divide batch_size {self.batch_size}")
-        if self.mix_off_epochs >= self.schedule_epochs:
-            raise UsageError(
-                f"mix_off_epochs {self.mix_off_epochs} leaves none of {self.schedule_epochs} epochs to mix"
-            )
-        if self.image_sizes[-1] != self.image_size:
-            raise UsageError(f"image_size_schedule {self.image_size_schedule} must end at image_size {self.image_size}")
-        if len(self.image_sizes) > self.schedule_epochs:
-            raise UsageError(f"image_size_schedule {self.image_size_schedule} has more sizes than there are epochs")
-        if self.scheduler == "onecycle" and not self.warmup_epochs:
-            raise UsageError(
-                "scheduler onecycle rises in the warmup_epochs; give some (a third of the epochs is usual)"
-            )
-        if self.min_lr > self.lr and self.scheduler != "none":
-            raise UsageError(f"min_lr {self.min_lr} is above lr {self.lr}")
-        if self.warmup_start_lr > self.lr and self.warmup_epochs > 0:
-            raise UsageError(f"warmup_start_lr {self.warmup_start_lr} is above lr {self.lr}")
-        if 0 < self.total_epochs < self.epochs:
-            raise UsageError(f"total_epochs {self.total_epochs} is less than epochs {self.epochs}")
-        if self.warmup_epochs >= self.schedule_epochs:
-            raise UsageError(
-                f"warmup_epochs {self.warmup_epochs} leaves nothing of a schedule of {self.schedule_epochs} "
-                "epochs; lower warmup_epochs (0: none) or raise epochs"
-            )
+        for clash in CLASHES:
+            if clash.exists(self):
+                raise UsageError(clash.message.format(r=self))
 
     def changed(self, **stated: Any) -> Self:
         """This recipe with some fields stated anew; the others follow.
@@ -207,6 +183,7 @@ class Recipe:
         """
         if unknown := sorted(stated.keys() - {spec.name for spec in dataclasses.fields(self)}):
             raise UsageError(f"a recipe has no field {', '.join(unknown)}")
+        stated = _with_tuples(stated)
         check_fields(stated)
         changes = {**self._shares_of(stated), **stated}
         idle = _idle_fields({**vars(self), **changes})
@@ -258,18 +235,38 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `as_dict`. Fields that were added since take their defaults.
+        """The inverse of `as_dict`, also of what JSON or an earlier version made of it.
 
-        Earlier versions kept fields that had no effect; they are left out.
+        Fields that were added since take their defaults; those that had no effect are left out.
 
         Raises:
             UsageError: a field is not known, or has a wrong value.
         """
-        validated(dict[str, Any], values, "the recipe", UsageError)
+        values = _of_earlier_versions(_with_tuples(validated(dict[str, Any], values, "the recipe", UsageError)))
         if unknown := values.keys() - {spec.name for spec in dataclasses.fields(cls)}:
             raise UsageError(f"the recipe has unknown fields: {', '.join(sorted(unknown))}")
         check_fields(values)
         return cls(**{**values, **_idle_fields(values)})
+
+
+def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with tuples for lists, which JSON and TOML have instead."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _of_earlier_versions(values: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier version saved, in the fields of this one: a recipe of the same result.
+
+    Raises:
+        UsageError: this version has no such recipe.
+    """
+    if values.get("decay_norm_and_bias", False) is not False:
+        raise UsageError("the recipe has decay_norm_and_bias; this version decays neither norms nor biases")
+    # save_every is of RunOptions now; it never touched a result.
+    values = {name: value for name, value in values.items() if name not in ("decay_norm_and_bias", "save_every")}
+    if "betas" not in values and "momentum" in values and values.get("optimizer") in ADAMS:
+        values["betas"] = (values["momentum"], Recipe.betas[1])
+    return values
 
 
 def check_fields(values: Mapping[str, Any]) -> None:
@@ -317,6 +314,16 @@ IDLE = {
         lambda r: r.optimizer in ("sgd", "muon") and r.momentum > 0,
         "goes with optimizer sgd or muon and a momentum above 0, not {r.optimizer} and {r.momentum}",
     ),
+    "momentum": Idle(
+        Recipe.momentum,
+        lambda r: r.optimizer not in ("adam", "adamw"),
+        "goes with optimizer sgd, rmsprop or muon; {r.optimizer} has betas",
+    ),
+    "betas": Idle(
+        Recipe.betas,
+        lambda r: r.optimizer in ADAMS,
+        "goes with optimizer adam, adamw or muon; {r.optimizer} has a momentum",
+    ),
     "label_smoothing": Idle(
         0.0, lambda r: r.loss == "cross_entropy", "goes with loss cross_entropy, not the hinge losses"
     ),
@@ -326,7 +333,6 @@ IDLE = {
     "freeze": Idle("", lambda r: bool(r.pretrained), "without pretrained would keep random weights; add pretrained"),
     "body_lr_factor": Idle(1.0, lambda r: r.freeze != "all_but_head", "does nothing with freeze all_but_head"),
     "mix_off_epochs": Idle(0, lambda r: r.mixup_cutmix_alpha > 0, "goes with a mixup_cutmix_alpha above 0"),
-    "decay_norm_and_bias": Idle(False, lambda r: r.weight_decay > 0, "goes with a weight_decay above 0"),
     "step_epochs": Idle(Recipe.step_epochs, lambda r: r.scheduler == "step", "goes with scheduler step"),
     "step_factor": Idle(Recipe.step_factor, lambda r: r.scheduler == "step", "goes with scheduler step"),
     "min_lr": Idle(Recipe.min_lr, lambda r: r.scheduler != "none", "goes with a scheduler that falls, not none"),
@@ -344,6 +350,75 @@ IDLE = {
 }
 
 
+class Clash(NamedTuple):
+    """Fields that do not fit each other: when, and what to say."""
+
+    exists: Callable[[Recipe], bool]
+    message: str
+
+
+CLASHES = (
+    Clash(lambda r: r.classes == 1, "classes must be 0 (all) or at least 2"),
+    Clash(
+        lambda r: r.batch_size % r.accumulate_steps > 0,
+        "accumulate_steps {r.accumulate_steps} does not divide batch_size {r.batch_size}",
+    ),
+    Clash(lambda r: r.batch_size % r.repeats > 0, "repeats {r.repeats} does not divide batch_size {r.batch_size}"),
+    Clash(
+        lambda r: r.mix_off_epochs >= r.schedule_epochs,
+        "mix_off_epochs {r.mix_off_epochs} leaves none of {r.schedule_epochs} epochs to mix",
+    ),
+    Clash(
+        lambda r: r.image_sizes[-1] != r.image_size,
+        "image_size_schedule {r.image_size_schedule} must end at image_size {r.image_size}",
+    ),
+    Clash(
+        lambda r: len(r.image_sizes) > r.schedule_epochs,
+        "image_size_schedule {r.image_size_schedule} has more sizes than there are epochs",
+    ),
+    Clash(
+        lambda r: r.scheduler == "onecycle" and not r.warmup_epochs,
+        "scheduler onecycle rises in the warmup_epochs; give some (a third of the epochs is usual)",
+    ),
+    Clash(lambda r: r.min_lr > r.lr and r.scheduler != "none", "min_lr {r.min_lr} is above lr {r.lr}"),
+    Clash(
+        lambda r: r.warmup_start_lr > r.lr and r.warmup_epochs > 0,
+        "warmup_start_lr {r.warmup_start_lr} is above lr {r.lr}",
+    ),
+    Clash(
+        lambda r: 0 < r.total_epochs < r.epochs, "total_epochs {r.total_epochs} is less than epochs {r.epochs}"
+    ),
+    Clash(
+        lambda r: r.warmup_epochs >= r.schedule_epochs,
+        "warmup_epochs {r.warmup_epochs} leaves nothing of a schedule of {r.schedule_epochs} epochs; lower "
+        "warmup_epochs (0: none) or raise epochs",
+    ),
+)  # fmt: skip
+
+
+# The first field of each group of the Recipe's, as its headings say.
+_FIRST_OF_GROUP = {
+    "network": "model",
+    "initial weights": "pretrained",
+    "data": "dataset",
+    "augmentation": "augment",
+    "optimisation": "loss",
+    "distillation": "teacher",
+    "numerics": "precision",
+    "reproducibility": "seed",
+}
+
+
+def _groups() -> dict[str, tuple[str, ...]]:
+    names = [spec.name for spec in dataclasses.fields(Recipe)]
+    starts = [names.index(first) for first in _FIRST_OF_GROUP.values()]
+    spans = zip(starts, [*starts[1:], len(names)], strict=True)
+    return {title: tuple(names[start:end]) for title, (start, end) in zip(_FIRST_OF_GROUP, spans, strict=True)}
+
+
+GROUPS = _groups()  # the fields of each group, in the Recipe's order
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """Where and how a run happens; nothing here changes its result on one device."""
@@ -358,6 +433,8 @@ class RunOptions:
     """auto takes CUDA, then MPS, then the CPU."""
     checkpoint_minutes: Annotated[float, Interval(ge=0, le=1e6)] = 10.0
     """Also write last.pth within an epoch, when so many minutes have passed since the last one."""
+    save_every: CountOrNone = 10
+    """Keep checkpoint_epoch_N.pth every so many epochs (0: none)."""
     tensorboard: bool = False
     """Write the history as TensorBoard events too, into the run's folder."""
     verbose: bool = False
@@ -371,9 +448,8 @@ class RunOptions:
         Raises:
             UsageError: naming the field.
         """
-        validated(
-            RunOptions.__annotations__["checkpoint_minutes"], self.checkpoint_minutes, "checkpoint_minutes", UsageError
-        )
+        for name in ("checkpoint_minutes", "save_every"):
+            validated(RunOptions.__annotations__[name], getattr(self, name), name, UsageError)
         check_run_name(self.run_name, "run_name")
 
     @property
@@ -383,7 +459,8 @@ class RunOptions:
     def command(self, script: str, *words: str | Path) -> str:
         """A later command on this run, to be typed as it stands: with what differs of folders, device, model file."""
         usual = RunOptions(run_name=self.run_name)
-        for name in ("data_dir", "results_dir", "device", "model_file"):
+        shared = ("data_dir", "results_dir", "device", "model_file")
+        for name in (*shared, "save_every") if script == "src/train.py" else shared:
             if (value := getattr(self, name)) != getattr(usual, name):
                 words += (f"--{name}", value)
         return command(script, *words)

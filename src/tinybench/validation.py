@@ -32,8 +32,8 @@ def validated(kind: Any, value: Any, what: str, error: type[UserError] = UserErr
         _adapter(kind).validate_python(value)
     except ValidationError as caught:
         first = caught.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        subject = f"{what}: {place}" if place else what
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+        subject = f"{what}: {place[1:]}" if place.startswith(".") else what + place
         if first["type"] == "missing":
             raise error(f"{subject} is missing") from None
         says = first["msg"].replace("Input should", "must", 1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tinybench.cli import console
 from tinybench.errors import UsageError
-from tinybench.recipe import Count, Device, Draft, NotNegative, Recipe
+from tinybench.recipe import Count, CountOrNone, Device, Draft, NotNegative, Recipe, RunOptions
 from tinybench.sweep.plan import Plan, read_plan
 from tinybench.words import listed
 
@@ -46,6 +46,8 @@ class Arguments:
     gpus_per_run: NotNegative | None = None
     """GPUs that a run takes on the Ray cluster; 0.25 lets four runs share one (default: 1 where the cluster has any,
     unless device is cpu)."""
+    save_every: CountOrNone = RunOptions.save_every
+    """Keep checkpoint_epoch_N.pth every so many epochs (0: none)."""
     data_dir: Path = Path("data")
     """Where the data sets are."""
     results_dir: Path = Path("results")
@@ -93,6 +95,8 @@ def make_plan(arguments: Arguments) -> Plan:
     flags = {name: getattr(arguments, name) for name in console.stated(["name", "models", "seeds"])}
     fields = console.stated([spec.name for spec in dataclasses.fields(Recipe)])
     overrides = plan.overrides | {name: getattr(arguments.overrides, name) for name in fields}
+    if console.stated(["save_every"]):
+        overrides["save_every"] = arguments.save_every
     return dataclasses.replace(plan, **flags, overrides=overrides)
 
 

@@ -9,7 +9,17 @@ from pathlib import Path
 from tinybench.cli import console
 from tinybench.errors import UsageError, UserError
 from tinybench.model_file import load_model_file
-from tinybench.recipe import Device, Draft, Recipe, RunOptions, changes, check_run_name, get_recipe, load_recipes
+from tinybench.recipe import (
+    CountOrNone,
+    Device,
+    Draft,
+    Recipe,
+    RunOptions,
+    changes,
+    check_run_name,
+    get_recipe,
+    load_recipes,
+)
 
 
 @dataclass(kw_only=True)
@@ -33,6 +43,8 @@ class TrainArguments:
     """auto takes CUDA, then MPS, then the CPU."""
     checkpoint_minutes: float = RunOptions.checkpoint_minutes
     """Also write last.pth within an epoch, when so many minutes have passed since the last one."""
+    save_every: CountOrNone = RunOptions.save_every
+    """Keep checkpoint_epoch_N.pth every so many epochs (0: none)."""
     tensorboard: bool = False
     """Write the history as TensorBoard events too, into the run's folder."""
     verbose: bool = False
@@ -49,6 +61,7 @@ class TrainArguments:
             results_dir=self.results_dir,
             device=self.device,
             checkpoint_minutes=self.checkpoint_minutes,
+            save_every=self.save_every,
             tensorboard=self.tensorboard,
             verbose=self.verbose,
             model_file=self.model_file,

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinybench import formats
 from tinybench.errors import UsageError
-from tinybench.recipe import Recipe, check_run_name, get_recipe
+from tinybench.recipe import CountOrNone, Recipe, RunOptions, check_run_name, get_recipe
 from tinybench.validation import validated
 
 ALL = "all"
@@ -23,11 +23,13 @@ class Run:
         name: of its folder below results_dir: <plan>/<recipe>/seed<k>.
         recipe_name: as the plan calls it.
         recipe: with all overrides, and with the seed.
+        save_every: as in RunOptions.
     """
 
     name: str
     recipe_name: str
     recipe: Recipe
+    save_every: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ class Plan:
         name: of the folder below results_dir.
         models: networks or entries of config.py; "all" stands for those of the registry that are `compared`.
         seeds: how many, counted from 0, or which.
-        overrides: fields of every recipe that differ from config.py.
+        overrides: fields of every recipe that differ from config.py, and save_every.
         overrides_for: further ones, by the name of the recipe. With a key `recipe`, the name is that of a variant of
             that entry of config.py.
     """
@@ -71,18 +73,15 @@ class Plan:
         seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
         if not names or not seeds or len(set(seeds)) < len(seeds):
             raise UsageError(f"a plan needs at least one model and one seed, and no seed twice; seeds: {self.seeds}")
-        recipes = {name: self._recipe(name) for name in names}
+        runs = [self._run(name) for name in names]
         return [
-            Run(
-                name=f"{self.name}/{name}/seed{seed}",
-                recipe_name=name,
-                recipe=dataclasses.replace(recipes[name], seed=seed),
-            )
+            dataclasses.replace(run, name=f"{run.name}/seed{seed}", recipe=dataclasses.replace(run.recipe, seed=seed))
             for seed in seeds
-            for name in names
+            for run in runs
         ]
 
-    def _recipe(self, name: str) -> Recipe:
+    def _run(self, name: str) -> Run:
+        """The run of that recipe, but for its seed."""
         if "/" in name:
             raise UsageError(f"{name!r} is the name of a folder in the plan's, and so has no separators")
         own = dict(self.overrides_for.get(name, {}))
@@ -90,10 +89,13 @@ class Plan:
         changes = self.overrides | own
         if "seed" in changes:
             raise UsageError("a plan counts its seeds itself; state them as seeds")
+        save_every = changes.pop("save_every", RunOptions.save_every)
         try:
-            return get_recipe(entry).changed(**changes)
+            validated(CountOrNone, save_every, "save_every", UsageError)
+            recipe = get_recipe(entry).changed(**changes)
         except UsageError as error:
             raise UsageError(f"{name}: {error}") from error
+        return Run(name=f"{self.name}/{name}", recipe_name=name, recipe=recipe, save_every=save_every)
 
 
 def read_plan(path: Path) -> Plan:

@@ -40,7 +40,13 @@ def run_one(run: Run, paths: RunPaths) -> None:
     Raises:
         UserError: as training and testing do.
     """
-    options = RunOptions(run_name=run.name, data_dir=paths.data_dir, results_dir=paths.results_dir, device=paths.device)
+    options = RunOptions(
+        run_name=run.name,
+        data_dir=paths.data_dir,
+        results_dir=paths.results_dir,
+        device=paths.device,
+        save_every=run.save_every,
+    )
     if epochs_done(run, paths.results_dir) < run.recipe.epochs:
         last = options.folder / "last.pth"
         train(run.recipe, options, resume=last if last.exists() else None)

@@ -8,9 +8,6 @@ from tinybench.data import datasets
 from tinybench.errors import UsageError
 from tinybench.recipe import IMAGENET, Recipe
 
-# Fields that may differ when a run is resumed: they do not touch the result of the epochs already run.
-FREE_ON_RESUME = {"epochs", "save_every"}
-
 
 def anchored(recipe: Recipe, *, if_there: bool = True) -> Recipe:
     """With absolute paths, so that the run can be resumed and tested from any folder.
@@ -31,9 +28,10 @@ def difference(former: Recipe, recipe: Recipe) -> str:
     """The first field that would give another result, in words; empty where there is none."""
     recipe = recipe.with_numerics_of(former)
     former, recipe = (anchored(one, if_there=False) for one in (former, recipe))
-    for name in (spec.name for spec in dataclasses.fields(Recipe)):
+    # More epochs, on the same schedule, leave those already run as they are.
+    for name in (spec.name for spec in dataclasses.fields(Recipe) if spec.name != "epochs"):
         before, now = getattr(former, name), getattr(recipe, name)
-        if name not in FREE_ON_RESUME and before != now:
+        if before != now:
             return f"{name} {before}, not {now}"
     return ""
 
@@ -52,7 +50,9 @@ def check_resume(saved: dict[str, Any], recipe: Recipe) -> Recipe:
     if differs := difference(former, recipe):
         raise UsageError(f"the checkpoint was trained with {differs}; it cannot be resumed so")
     # Without total_epochs, all that follows the length of the run is as long as epochs says.
-    follows = recipe.scheduler in ("cosine", "onecycle") or recipe.mix_off_epochs or recipe.image_size_schedule
+    follows = (
+        recipe.scheduler in ("cosine", "onecycle", "linear") or recipe.mix_off_epochs or recipe.image_size_schedule
+    )
     if follows and former.schedule_epochs != recipe.schedule_epochs:
         raise UsageError(
             f"epochs {recipe.epochs} instead of {former.epochs} would change the epochs already run; "

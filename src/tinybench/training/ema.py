@@ -5,6 +5,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
+WARMUP_STEPS = 10  # the c of a decay of at most (1 + t) / (c + t), as in TensorFlow's ExponentialMovingAverage
+
 
 class Ema:
     """A second network that follows the first: after each step, average += (1 - decay) * (weights - average).
@@ -26,7 +28,7 @@ class Ema:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Follow the step of that number, counted from 0 over the whole run."""
-        decay = min(self.decay, (1 + step) / (10 + step))
+        decay = min(self.decay, (1 + step) / (WARMUP_STEPS + step))
         averages, weights = zip(*self._floats, strict=True)
         torch._foreach_lerp_(averages, weights, 1 - decay)
         if self._counters:

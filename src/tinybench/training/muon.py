@@ -13,7 +13,7 @@ from tinybench.runtime.device import has_bf16
 # Odd quintic polynomial that drives all singular values towards 1, fast near 0 (Jordan et al.).
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 STEPS = (2, 3)  # of it; x itself is multiplied only after each of these
-BETA2 = 0.999  # of AdamW
+RMS = 0.2  # root mean square of the entries of a usual AdamW step (Liu et al. 2025)
 EPSILON = 1e-8  # of AdamW
 FEW_CHANNELS = 32  # of a 1×1 kernel on its narrower side: with so few directions, equal ones would blow up noise
 
@@ -22,18 +22,27 @@ class Muon(torch.optim.Optimizer):
     """Groups with `orthogonalize` take Muon's step, but for 1×1 kernels of few channels; all others take AdamW's.
 
     Muon's step is the momentum, made orthogonal: every direction of a matrix moves as far as every other. A kernel
-    (out, in, h, w) counts as a matrix (out, in * h * w). Scaled by 0.2 * sqrt(the longer side), the step is as large as
-    AdamW's usually is, so that one learning rate and one weight decay suit both (Liu et al. 2025,
+    (out, in, h, w) counts as a matrix (out, in * h * w). Scaled by RMS * sqrt(the longer side), the step is as large
+    as AdamW's usually is, so that one learning rate and one weight decay suit both (Liu et al. 2025,
     https://arxiv.org/abs/2502.16982).
 
     Args:
-        momentum: of Muon; of AdamW the first beta.
+        momentum: of Muon.
         nesterov: look one step ahead along the momentum.
+        betas: of AdamW.
     """
 
-    def __init__(self, groups: Sequence[dict[str, Any]], *, lr: float, momentum: float, nesterov: bool) -> None:
+    def __init__(
+        self,
+        groups: Sequence[dict[str, Any]],
+        *,
+        lr: float,
+        momentum: float,
+        nesterov: bool,
+        betas: tuple[float, float],
+    ) -> None:
         super().__init__(groups, {"lr": lr})
-        self.momentum, self.nesterov = momentum, nesterov
+        self.momentum, self.nesterov, self.betas = momentum, nesterov, betas
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
@@ -61,7 +70,7 @@ class Muon(torch.optim.Optimizer):
         ahead = torch._foreach_lerp(gradients, averages, self.momentum) if self.nesterov else averages
         nhwc = [parameter.ndim == 4 and not parameter.is_contiguous() for parameter in parameters]
         steps = orthogonalize([_rows(each, last).flatten(1) for each, last in zip(ahead, nhwc, strict=True)])
-        torch._foreach_mul_(steps, [0.2 * max(step.shape) ** 0.5 for step in steps])
+        torch._foreach_mul_(steps, [RMS * max(step.shape) ** 0.5 for step in steps])
         weights = [_rows(each, last).view(len(each), -1) for each, last in zip(parameters, nhwc, strict=True)]
         torch._foreach_mul_(weights, 1 - lr * weight_decay)
         torch._foreach_add_(weights, steps, alpha=-lr)
@@ -73,8 +82,8 @@ class Muon(torch.optim.Optimizer):
             self.state[parameter].setdefault("steps", torch.zeros((), device=parameter.device))
         adamw(
             parameters, gradients, averages, squares, [], [self.state[parameter]["steps"] for parameter in parameters],
-            fused=True, amsgrad=False, beta1=self.momentum, beta2=BETA2, lr=lr, weight_decay=weight_decay, eps=EPSILON,
-            maximize=False,
+            fused=True, amsgrad=False, beta1=self.betas[0], beta2=self.betas[1], lr=lr, weight_decay=weight_decay,
+            eps=EPSILON, maximize=False,
         )  # fmt: skip
 
     def _kept(self, name: str, parameters: list[Tensor]) -> list[Tensor]:

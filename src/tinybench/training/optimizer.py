@@ -11,43 +11,46 @@ from tinybench.recipe import Recipe
 from tinybench.training.freezing import head_of
 from tinybench.training.muon import Muon
 
+# Decay of the squared gradients, and epsilon, of EfficientNet (Tan and Le 2019, section 5.2, and their code).
+RMSPROP_ALPHA = 0.9
+RMSPROP_EPSILON = 1e-3
+
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer over all parameters of `model` that are not frozen.
 
-    Norms and biases (all that has fewer than two dimensions) are not decayed unless the recipe asks for it: they are
-    few, and pulling a norm's scale to zero is not what weight decay is for. `lr_factor` of a group is what its
-    learning rate is multiplied by.
+    Norms and biases (all that has fewer than two dimensions) are not decayed: they are few, and pulling a norm's scale
+    to zero is not what weight decay is for. `lr_factor` of a group is what its learning rate is multiplied by.
 
     Raises:
         UsageError: body_lr_factor is given, and there is no body; muon, and there is no hidden layer.
     """
     groups: list[dict[str, Any]] = []
     for factor, parameters in _body_and_head(model, recipe.body_lr_factor):
-        decayed = [p for p in parameters if p.ndim > 1 or recipe.decay_norm_and_bias]
-        others = [p for p in parameters if p.ndim <= 1 and not recipe.decay_norm_and_bias]
+        decayed = [p for p in parameters if p.ndim > 1]
+        others = [p for p in parameters if p.ndim <= 1]
         groups.append({"params": decayed, "weight_decay": recipe.weight_decay, "lr_factor": factor})
         groups.append({"params": others, "weight_decay": 0.0, "lr_factor": factor})
     groups = [group for group in groups if group["params"]]
-    momentum = recipe.momentum
     match recipe.optimizer:
         case "sgd":
             return _with_momentum(
-                torch.optim.SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=recipe.nesterov, fused=True)
+                torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True)
             )
         case "adam":
-            return torch.optim.Adam(groups, lr=recipe.lr, betas=(momentum, 0.999), fused=True)
+            return torch.optim.Adam(groups, lr=recipe.lr, betas=recipe.betas, fused=True)
         case "adamw":
-            return torch.optim.AdamW(groups, lr=recipe.lr, betas=(momentum, 0.999), fused=True)
+            return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, fused=True)
         case "rmsprop":
-            # Decay of the squared gradients and epsilon as in EfficientNet (Tan and Le 2019, section 5.2).
-            return torch.optim.RMSprop(groups, lr=recipe.lr, momentum=momentum, alpha=0.9, eps=1e-3, foreach=True)
+            return torch.optim.RMSprop(
+                groups, lr=recipe.lr, momentum=recipe.momentum, alpha=RMSPROP_ALPHA, eps=RMSPROP_EPSILON, foreach=True
+            )
         case "muon":
             hidden = hidden_weights(model)
             if not hidden:
                 raise UsageError(f"optimizer muon has nothing to work on: model {recipe.model} has no hidden layers")
             groups = _split(groups, hidden)
-            return Muon(groups, lr=recipe.lr, momentum=momentum, nesterov=recipe.nesterov)
+            return Muon(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov, betas=recipe.betas)
 
 
 def _with_momentum(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
@@ -105,10 +108,12 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
         if recipe.scheduler == "onecycle":  # Smith and Topin 2018, https://arxiv.org/abs/1708.07120
             risen = (1 - math.cos(math.pi * risen)) / 2
         return recipe.warmup_start_lr + (recipe.lr - recipe.warmup_start_lr) * risen
+    progress = (step - warmup_steps) / (recipe.schedule_epochs * steps_per_epoch - warmup_steps)
     match recipe.scheduler:
         case "cosine" | "onecycle":
-            progress = (step - warmup_steps) / (recipe.schedule_epochs * steps_per_epoch - warmup_steps)
             return recipe.min_lr + (recipe.lr - recipe.min_lr) * (1 + math.cos(math.pi * progress)) / 2
+        case "linear":
+            return recipe.min_lr + (recipe.lr - recipe.min_lr) * (1 - progress)
         case "step":
             drops = step // steps_per_epoch // recipe.step_epochs
             return max(recipe.min_lr, recipe.lr * recipe.step_factor**drops)

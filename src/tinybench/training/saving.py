@@ -138,7 +138,7 @@ class RunFiles:
             if self.state.history.best_epoch == epoch:
                 self._write_best()
             self.state.history.write(self.folder / "history.json", peak_memory_mb(self.images.labels.device))
-            if self.recipe.save_every and epoch % self.recipe.save_every == 0:
+            if self.options.save_every and epoch % self.options.save_every == 0:
                 self._write(f"checkpoint_epoch_{epoch}.pth")
         self._write(LAST)
         self._kept = self.state.has_begun()
