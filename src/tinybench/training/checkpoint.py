@@ -26,7 +26,7 @@ from tinybench.data.imageset import ImageSet
 from tinybench.errors import UsageError, UserError
 from tinybench.formats import Color, Count
 from tinybench.models import build_model
-from tinybench.recipe import IMAGENET, Recipe
+from tinybench.recipe import IMAGENET, Recipe, resolved_augmentation
 from tinybench.runtime.files import atomic_path
 from tinybench.validation import STRICT, validated
 
@@ -285,7 +285,7 @@ def load_weights(model: nn.Module, state_dict: dict[str, torch.Tensor]) -> None:
 
 
 def anchored(recipe: Recipe, *, if_there: bool = True) -> Recipe:
-    """With absolute paths, so that the run can be resumed and tested from any folder.
+    """With absolute paths and the expression of the augmentation, so that the run can be resumed from any folder.
 
     Args:
         if_there: leave a path as it is where there is nothing, as it may be a name mistyped.
@@ -296,7 +296,7 @@ def anchored(recipe: Recipe, *, if_there: bool = True) -> Recipe:
         for name, path in paths.items()
         if path not in ("", IMAGENET, *datasets.NAMES) and (Path(path).exists() or not if_there)
     }
-    return dataclasses.replace(recipe, **changes)
+    return dataclasses.replace(recipe, **changes, augment=resolved_augmentation(recipe.augment))
 
 
 def difference(former: Recipe, recipe: Recipe) -> str:
