@@ -154,6 +154,8 @@ def main() -> None:
     )
     for name in arguments.models or [*(each for each in list_models() if MODELS[each].compared), "speednet"]:
         recipe = get_recipe(MODELS[name].recipe)
+        if recipe.augment not in policies:  # an expression
+            policies[recipe.augment] = of_policy(recipe.augment)
         row = {"batch": policies[recipe.augment], "mixing": mixing["cutmix"], **of_step(name, arguments.optimizer)}
         rows.append({"network": name, "optimizer": arguments.optimizer or recipe.optimizer, "launches": row})
         print(

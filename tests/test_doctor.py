@@ -11,6 +11,7 @@ import torch
 from tinybench.data import datasets
 from tinybench.errors import UsageError
 from tinybench.profiling import device_check, doctor, peaks
+from tinybench.recipe import load_augmentations
 
 ROOT = Path(__file__).resolve().parents[1]
 

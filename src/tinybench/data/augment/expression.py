@@ -27,15 +27,15 @@ def parse(augment: str) -> tuple[Operation, ...]:
         return ()
     operations: list[Operation] = []
     for place, term in enumerate(expression.split("|"), 1):
-        where = f"augment: operation {place}, {term.strip()}"
+        where = f"augment: operation {place}, {term.strip()!r}"
         operation = _operation(term, where)
         for earlier in operations:
             if type(earlier) is type(operation) or (operation.part and earlier.part == operation.part):
-                raise UsageError(f"{where}: does the same as {_name(earlier)}; leave out one of them")
+                raise UsageError(f"{where}, decides the same as {_name(earlier)}; leave out one of them")
             if earlier.stage > operation.stage:
                 raise UsageError(
-                    f"{where}: comes before {_name(earlier)}; the order is geometry, trivialaugment or randaugment, "
-                    "pixels such as jitter, erase or cutout"
+                    f"{where}, must stand before {_name(earlier)}; the order is geometry, trivialaugment or "
+                    "randaugment, pixels such as jitter, erase or cutout"
                 )
         operations.append(operation)
     return tuple(operations)
@@ -47,13 +47,14 @@ def _operation(term: str, where: str) -> Operation:
     if not match or kind is None:
         known = "; ".join(each.signature() for each in OPERATIONS.values())
         raise UsageError(
-            f"{where}: not known; names in config.py: {', '.join(load_augmentations())}; joined by |: {known}"
+            f"{where}, is not known; names in config.py: {', '.join(load_augmentations())}; operations, joined by |, "
+            f"beside those of a --model_file: {known}"
         )
     specs = dataclasses.fields(kind)
     words = [word.strip() for word in match[2].split(",")] if match[2] and match[2].strip() else []
     needed = sum(spec.default is dataclasses.MISSING for spec in specs)
     if not needed <= len(words) <= len(specs):
-        raise UsageError(f"{where}: has {len(words)} parameters; it is {kind.signature()}")
+        raise UsageError(f"{where}, has {len(words)} parameters; it is {kind.signature()}")
     try:
         values = [
             validated(spec.type, _number(word), spec.name, UsageError) for spec, word in zip(specs, words, strict=False)
@@ -64,12 +65,10 @@ def _operation(term: str, where: str) -> Operation:
 
 
 def _number(word: str) -> int | float:
-    for kind in (int, float):
-        try:
-            return kind(word)
-        except ValueError:
-            continue
-    raise UsageError(f"{word!r} is no number")
+    try:
+        return int(word) if re.fullmatch("[-+]?[0-9]+", word) else float(word)
+    except ValueError:
+        raise UsageError(f"{word!r} is no number") from None
 
 
 def _name(operation: Operation) -> str:

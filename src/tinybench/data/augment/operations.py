@@ -57,15 +57,15 @@ class Operation:
 
 
 def _describe(spec: dataclasses.Field[Any]) -> str:
-    bounds = [mark for mark in getattr(spec.type, "__metadata__", ()) if isinstance(mark, Interval)]
-    words = [
-        f"{sign} {bound:g}"
-        for mark in bounds
-        for sign, bound in ((">", mark.gt), (">=", mark.ge), ("<", mark.lt), ("<=", mark.le))
-        if bound is not None
-    ]
-    default = [] if spec.default is dataclasses.MISSING else [f"= {spec.default:.4g}"]
-    return " ".join([spec.name, *words, *default])
+    words = [spec.name]
+    for mark in getattr(spec.type, "__metadata__", ()):
+        if isinstance(mark, Interval):
+            low = f"({mark.gt:.3g}" if mark.ge is None else f"[{mark.ge:.3g}"  # type: ignore[str-format]
+            high = f"{mark.lt:.3g})" if mark.le is None else f"{mark.le:.4g}]"  # type: ignore[str-format]
+            words.append(f"in {low}, {high}")
+    if spec.default is not dataclasses.MISSING:
+        words.append(f"= {spec.default:.4g}")
+    return " ".join(words)
 
 
 # ---- geometry: one resampling of all, so their order does not matter

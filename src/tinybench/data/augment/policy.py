@@ -35,7 +35,7 @@ class Parameters:
 
     Attributes:
         matrix: (B, 2, 3), see geometry.resample.
-        pixels: (B, numbers of an image), of the operations on pixels in their order; jitter: the factors of brightness,
+        pixels: (B, C) numbers of the operations on pixels, in the order of these; of jitter, the factors of brightness,
             contrast and saturation, and the turn of the hue.
         box: (B, 2, 2) rectangle to erase, see geometry.erase_.
     """
