@@ -147,7 +147,7 @@ def test_an_operation_of_augmentation(tmp_path):
     inverted = (out == inverse).flatten(1).all(1)
     assert torch.equal(out, torch.where(inverted[:, None, None, None], inverse, plain))
     assert inverted.float().mean().item() == pytest.approx(0.2, abs=0.05)
-    with pytest.raises(UsageError, match=r"'invert\(2\)', .*probability .*it is invert\(probability in \(0, 1\]\)"):
+    with pytest.raises(UsageError, match=r"'invert\(2\)': probability .*it is invert\(probability in \(0, 1\]\)"):
         build_policy("invert(2)", 8, mean, std)
 
 

@@ -60,8 +60,8 @@ def _describe(spec: dataclasses.Field[Any]) -> str:
     words = [spec.name]
     for mark in getattr(spec.type, "__metadata__", ()):
         if isinstance(mark, Interval):
-            low = f"({mark.gt:.3g}" if mark.ge is None else f"[{mark.ge:.3g}"  # type: ignore[str-format]
-            high = f"{mark.lt:.3g})" if mark.le is None else f"{mark.le:.4g}]"  # type: ignore[str-format]
+            low = f"({mark.gt:.3g}" if mark.ge is None else f"[{mark.ge:.3g}"
+            high = f"{mark.lt:.3g})" if mark.le is None else f"{mark.le:.4g}]"
             words.append(f"in {low}, {high}")
     if spec.default is not dataclasses.MISSING:
         words.append(f"= {spec.default:.4g}")
