@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -29,8 +30,8 @@ from tinybench.runtime.files import check_output, has_keys, write_json
 
 @dataclass
 class Arguments:
-    policies: tuple[str, ...] = ("standard", "basic", "cutout", "none")
-    """Policies to measure; torchvision's and timm's are written out in others.py."""
+    policies: tuple[Literal["standard", "basic", "cutout", "none"], ...] = ("standard", "basic", "cutout", "none")
+    """Policies to measure, which others.py writes out for torchvision and timm."""
     images: int = 4096
     """Images a round."""
     batch_size: int = 128

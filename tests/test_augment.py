@@ -418,9 +418,9 @@ def test_nothing_may_be_done(text):
     ("text", "words"),
     [
         ("autumn", ["operation 1, 'autumn'", "standard, basic, cutout", *OPERATIONS, "cutout(pixels in [1, 1024])"]),
-        ("flip|", ["operation 2, ''", "not known"]),
+        ("flip|", ["operation 2, ''", "no known operation"]),
         ("flip|none", ["operation 2, 'none'"]),
-        ("rotate(10", ["operation 1", "not known"]),
+        ("rotate(10", ["operation 1", "no known operation"]),
         ("shift(4)|rotate(700)", ["operation 2", "degrees", "700", "rotate(degrees in [0, 180])"]),
         ("flip(0)", ["probability", "(0, 1] = 0.5"]),
         ("shift(1.5)", ["pixels", "integer"]),

@@ -47,7 +47,7 @@ def _operation(term: str, where: str) -> Operation:
     if not match or kind is None:
         known = "; ".join(each.signature() for each in OPERATIONS.values())
         raise UsageError(
-            f"{where}, is not known; names in config.py: {', '.join(load_augmentations())}; operations, joined by |, "
+            f"{where}, is no known operation; names in config.py: {', '.join(load_augmentations())}; operations, joined by |, "
             f"beside those of a --model_file: {known}"
         )
     specs = dataclasses.fields(kind)
