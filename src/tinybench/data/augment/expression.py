@@ -47,8 +47,8 @@ def _operation(term: str, where: str) -> Operation:
     if not match or kind is None:
         known = "; ".join(each.signature() for each in OPERATIONS.values())
         raise UsageError(
-            f"{where}, is no known operation; names in config.py: {', '.join(load_augmentations())}; operations, joined by |, "
-            f"beside those of a --model_file: {known}"
+            f"{where}, is no known operation; names in config.py: {', '.join(load_augmentations())}; operations, "
+            f"joined by |, beside those of a --model_file: {known}"
         )
     specs = dataclasses.fields(kind)
     words = [word.strip() for word in match[2].split(",")] if match[2] and match[2].strip() else []
