@@ -1,4 +1,4 @@
-"""RECIPES: every hyper-parameter of every experiment, by name. The one file to edit.
+"""RECIPES and AUGMENTATIONS: every hyper-parameter of every experiment, by name. The one file to edit.
 
 A recipe states what differs from the defaults in `tinybench/recipe.py`; the command line overrides any field. The
 results that came of a recipe stand in the README and, run by run, in `results/<run>/history.json`.
@@ -7,6 +7,16 @@ results that came of a recipe stand in the README and, run by run, in `results/<
 from dataclasses import replace
 
 from tinybench.recipe import Recipe
+
+# How training images are varied; the operations are those of tinybench/data/augment/operations.py.
+AUGMENTATIONS = {
+    "standard": "shift(4)|flip|rotate(10)|jitter(0.2,0.2,0.2,0.1)|erase(0.5)",
+    "basic": "shift(4)|flip",
+    "cutout": "translate(0.0625)|flip|rotate(15)|scale(0.1)|cutout(16)",
+    "trivialaugment": "shift(4)|flip|trivialaugment",
+    "randaugment": "shift(4)|flip|randaugment(2,9)",
+    "none": "none",
+}
 
 # What the convolutional networks share: SGD with Nesterov's momentum, a warmup and a cosine, and ten times the weight
 # decay of the ResNet paper: 80,000 small images are soon learned by heart.

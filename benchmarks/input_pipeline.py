@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from others import MEAN, STD, timm, timm_loader, torchvision_loader
 
 from tinybench.cli import console
-from tinybench.data.augment.policy import POLICIES, build_policy
+from tinybench.data.augment.policy import build_policy
 from tinybench.data.datasets import load
 from tinybench.recipe import Device
 from tinybench.runtime.device import describe_environment, pick_device, synchronize
@@ -29,8 +30,8 @@ from tinybench.runtime.files import check_output, has_keys, write_json
 
 @dataclass
 class Arguments:
-    policies: tuple[str, ...] = tuple(POLICIES)
-    """Policies to measure."""
+    policies: tuple[Literal["standard", "basic", "cutout", "none"], ...] = ("standard", "basic", "cutout", "none")
+    """Policies to measure, which others.py writes out for torchvision and timm."""
     images: int = 4096
     """Images a round."""
     batch_size: int = 128

@@ -23,13 +23,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from tinybench.cli import console
-from tinybench.data.augment.auto import METHODS
 from tinybench.data.augment.mix import Mix
-from tinybench.data.augment.policy import POLICIES, vary
+from tinybench.data.augment.operations import Automatic
+from tinybench.data.augment.policy import vary
 from tinybench.data.batches import Batch, TrainBatches
 from tinybench.data.imageset import ImageSet
 from tinybench.models import MODELS, list_models
-from tinybench.recipe import Recipe, get_recipe
+from tinybench.recipe import Recipe, get_recipe, load_augmentations
 from tinybench.runtime.files import write_json
 from tinybench.training.setup import build_state
 from tinybench.training.trainer import forward_backward
@@ -94,9 +94,9 @@ def of_policy(name: str) -> int:
     torch.set_num_threads(1)  # one chunk, as on a GPU
     batches = TrainBatches(random_images(), Recipe(batch_size=BATCH, augment=name))
     batches.batch(0, 0)  # what is made only once
-    if name not in POLICIES:
-        return launches(lambda: batches.batch(0, 0))
     (policy,) = batches.policies.values()
+    if any(isinstance(operation, Automatic) for operation in policy.operations):
+        return launches(lambda: batches.batch(0, 0))
     values, constants = policy.values(BATCH, torch.Generator()), policy.constants(torch.device("cpu"))
     pixels = batches.images.pixels(torch.arange(BATCH))
     compiled = torch.compile(vary, dynamic=False)
@@ -141,7 +141,7 @@ def of_step(name: str, optimizer: str) -> dict[str, int]:
 
 def main() -> None:
     arguments = console.parse(Arguments, __doc__)
-    policies = {name: of_policy(name) for name in (*POLICIES, *METHODS)}
+    policies = {name: of_policy(name) for name in load_augmentations()}
     mixing = {kind: of_mixing(kind) for kind in ("mixup", "cutmix")}
     print("batch       " + ", ".join(f"{name} {count}" for name, count in policies.items()))
     print("mixing      " + ", ".join(f"{name} {count}" for name, count in mixing.items()))
@@ -154,6 +154,8 @@ def main() -> None:
     )
     for name in arguments.models or [*(each for each in list_models() if MODELS[each].compared), "speednet"]:
         recipe = get_recipe(MODELS[name].recipe)
+        if recipe.augment not in policies:  # an expression
+            policies[recipe.augment] = of_policy(recipe.augment)
         row = {"batch": policies[recipe.augment], "mixing": mixing["cutmix"], **of_step(name, arguments.optimizer)}
         rows.append({"network": name, "optimizer": arguments.optimizer or recipe.optimizer, "launches": row})
         print(

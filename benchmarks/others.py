@@ -114,8 +114,8 @@ def timm_epoch(
     optimizer = build_optimizer(model, recipe)
     alpha = recipe.mixup_cutmix_alpha
     mixup = timm.data.Mixup(
-        mixup_alpha=alpha, cutmix_alpha=alpha, prob=0.5, label_smoothing=recipe.label_smoothing,
-        num_classes=num_classes,
+        mixup_alpha=alpha, cutmix_alpha=alpha, prob=recipe.mix_probability, switch_prob=recipe.cutmix_share,
+        label_smoothing=recipe.label_smoothing, num_classes=num_classes,
     )  # fmt: skip
     criterion = timm.loss.SoftTargetCrossEntropy()
 

@@ -13,11 +13,23 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
 from tinybench.data.augment import color, geometry, policy
-from tinybench.data.augment.policy import POLICIES, Parameters, build_policy, normalize
+from tinybench.data.augment.expression import parse
+from tinybench.data.augment.operations import OPERATIONS
+from tinybench.data.augment.policy import Parameters, build_policy, normalize
 from tinybench.errors import UsageError
+from tinybench.recipe import Recipe, load_augmentations, resolved_augmentation
+from tinybench.training.checkpoint import anchored, difference
 
 MEAN, STD = (0.48, 0.45, 0.40), (0.28, 0.27, 0.29)
 BATCH = 37  # a chunk and a bit
+DRAWN_AT_ONCE = (
+    "standard",
+    "basic",
+    "cutout",
+    "none",
+    "rotate(30)|jitter(0.5,0,0,0)|cutout(7)",
+    "translate(0.2)|erase(1)",
+)
 
 
 def generator(seed=0):
@@ -196,14 +208,14 @@ def test_standard_is_the_sequence_of_its_operations():
     policy = build_policy("standard", 64, MEAN, STD)
     parameters = policy.draw(BATCH, generator())
     pixels = geometry.resample(images.float(), parameters.matrix)
-    brightness, contrast, saturation, turn = parameters.jitter.unbind(1)
+    brightness, contrast, saturation, turn = parameters.pixels.unbind(1)
     color.saturation_(color.contrast_(color.brightness_(pixels, brightness), contrast), saturation)
     pixels = color.hue(pixels, turn, torch.empty_like(pixels))
     expected = geometry.erase_(TF.normalize(pixels / 255, MEAN, STD), parameters.box)
     torch.testing.assert_close(policy.apply(images, parameters), expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", DRAWN_AT_ONCE)
 @pytest.mark.parametrize("stored", [64, 24])
 @pytest.mark.parametrize("size", [64, 25])
 def test_slicing_images_and_parameters_slices_the_result(name, stored, size):
@@ -218,7 +230,7 @@ def test_slicing_images_and_parameters_slices_the_result(name, stored, size):
         assert torch.equal(policy.apply(images[part], parameters[part]), whole[part])
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", DRAWN_AT_ONCE)
 def test_same_seed_same_bits_whatever_the_chunks_and_threads(name, monkeypatch):
     images = random_images()
     varied = build_policy(name, 64, MEAN, STD)
@@ -265,7 +277,7 @@ def test_inference_mode_of_the_caller_does_not_matter():
     torch.testing.assert_close(weight.grad, outside.sum().view(1))
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", DRAWN_AT_ONCE)
 def test_images_stay_as_they_were(name):
     images = random_images()
     before = images.clone()
@@ -277,8 +289,8 @@ def test_draws_of_standard_cover_their_ranges():
     parameters = build_policy("standard", 64, MEAN, STD).draw(20_000, generator())
     low = torch.tensor([0.8, 0.8, 0.8, -0.1])
     high = torch.tensor([1.2, 1.2, 1.2, 0.1])
-    torch.testing.assert_close(parameters.jitter.amin(0), low, rtol=0, atol=1e-3)
-    torch.testing.assert_close(parameters.jitter.amax(0), high, rtol=0, atol=1e-3)
+    torch.testing.assert_close(parameters.pixels.amin(0), low, rtol=0, atol=1e-3)
+    torch.testing.assert_close(parameters.pixels.amax(0), high, rtol=0, atol=1e-3)
 
     shifts, counts = parameters.matrix[:, :, 2].unique(return_counts=True)
     assert shifts.tolist() == list(range(-4, 5))
@@ -327,9 +339,135 @@ def test_slicing_keeps_what_is_absent():
     assert Parameters()[2:4] == Parameters()
 
 
-def test_unknown_policy():
-    with pytest.raises(UsageError, match="unknown augmentation 'autumn'; known: standard, basic, cutout, none"):
-        build_policy("autumn", 64, MEAN, STD)
+# ---- expressions
+
+
+def columns(ranges, seed=0):
+    """The random numbers of every policy by hand: one torch.rand a batch, a column a range."""
+    uniform = torch.rand(BATCH, len(ranges), generator=generator(seed))
+    low = torch.tensor([low for low, _ in ranges])
+    return torch.addcmul(low, uniform, torch.tensor([high - low for low, high in ranges]))
+
+
+def test_standard_draws_what_it_drew_before_it_was_an_expression():
+    """Bit for bit, else runs could not be repeated or resumed."""
+    ranges = (
+        *((-4, 5), (-4, 5), (-1, 1), (-10, 10), (0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1)),
+        *((0.02, 0.33), (0, 1), (0, 1), (0, 1), (0, 1)),
+    )
+    values = columns(ranges)
+    flip = torch.where(values[:, 2] < 0, -1.0, 1.0)
+    matrix = geometry.affine_matrix(values[:, 3], torch.ones(BATCH), flip, values[:, :2].floor())
+    log_area = values[:, 8].log()
+    low, high = log_area.clamp(min=math.log(0.3)), log_area.neg().clamp(max=math.log(3.3))
+    log_ratio = torch.lerp(low, high, values[:, 9])
+    sides = torch.stack((log_area + log_ratio, log_area - log_ratio), 1).mul(0.5).exp().mul(64).round()
+    sides *= (values[:, 12] < 0.5).unsqueeze(1)
+    first = (values[:, 10:12] * (65 - sides)).floor()
+
+    parameters = build_policy("standard", 64, MEAN, STD).draw(BATCH, generator())
+    assert torch.equal(parameters.matrix, matrix)
+    assert torch.equal(parameters.pixels, values[:, 4:8])
+    assert torch.equal(parameters.box, torch.stack((first, first + sides), 1))
+
+
+def test_cutout_draws_what_it_drew_before_it_was_an_expression():
+    values = columns(((-4, 4), (-4, 4), (-1, 1), (-15, 15), (0.9, 1.1), (-8, 56), (-8, 56)))
+    flip = torch.where(values[:, 2] < 0, -1.0, 1.0)
+    parameters = build_policy("cutout", 64, MEAN, STD).draw(BATCH, generator())
+    assert torch.equal(parameters.matrix, geometry.affine_matrix(values[:, 3], values[:, 4], flip, values[:, :2]))
+    assert torch.equal(parameters.box, torch.stack((values[:, 5:].floor(), values[:, 5:].floor() + 16), 1))
+
+
+def test_geometry_is_one_resampling_in_any_order():
+    """Numbers are drawn in the order written, and the same numbers make the same images."""
+    one, other = (build_policy(text, 64, MEAN, STD) for text in ("shift(4)|flip|rotate(9)", "rotate(9)|shift(4)|flip"))
+    values = one.values(BATCH, generator())
+    swapped = torch.cat((values[:, 3:], values[:, :3]), 1)
+    assert torch.equal(one.parameters(values).matrix, other.parameters(swapped).matrix)
+
+
+def test_the_strength_is_what_is_written():
+    def drawn(text):
+        return build_policy(text, 64, MEAN, STD).draw(5_000, generator())
+
+    assert drawn("shift(7)").matrix[:, :, 2].unique().tolist() == list(range(-7, 8))
+    assert (drawn("flip(0.1)").matrix[:, 0, 0] < 0).float().mean() == pytest.approx(0.1, abs=0.02)
+    assert (drawn("flip(1)").matrix[:, 0, 0] < 0).all()
+    box = drawn("erase(0.2,0.1,0.1,1,1)").box
+    sides = box[:, 1] - box[:, 0]
+    assert sides.unique().tolist() == [0, round(64 * 0.1**0.5)]
+    assert (sides[:, 0] > 0).float().mean() == pytest.approx(0.2, abs=0.02)
+    assert drawn("jitter(0.1,0.3,0.5,0.05)").pixels.amax(0).tolist() == pytest.approx([1.1, 1.3, 1.5, 0.05], abs=1e-3)
+    assert (drawn("cutout(9)").box[:, 0] + 4).unique().tolist() == list(range(64))
+
+
+def test_jitter_and_erasing_follow_trivialaugment():
+    images = random_images()
+    whole = build_policy("shift(4)|trivialaugment|jitter(0.2,0,0,0)|cutout(40)", 64, MEAN, STD)
+    assert (whole(images, generator()) == 0).float().mean() > 0.15
+    assert torch.equal(whole(images, generator())[5:9], whole(images, generator(), slice(5, 9)))
+
+
+@pytest.mark.parametrize("text", ["none", "", " none "])
+def test_nothing_may_be_done(text):
+    assert parse(text) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("autumn", ["operation 1, 'autumn'", "standard, basic, cutout", *OPERATIONS, "cutout(pixels in [1, 1024])"]),
+        ("flip|", ["operation 2, ''", "no known operation"]),
+        ("flip|none", ["operation 2, 'none'"]),
+        ("rotate(10", ["operation 1", "no known operation"]),
+        ("shift(4)|rotate(700)", ["operation 2", "degrees", "700", "rotate(degrees in [0, 180])"]),
+        ("flip(0)", ["probability", "(0, 1] = 0.5"]),
+        ("shift(1.5)", ["pixels", "integer"]),
+        ("scale(big)", ["'big' is no number"]),
+        ("rotate(nan)", ["degrees", "nan"]),
+        ("shift", ["0 parameters", "shift(pixels"]),
+        ("flip(0.5,2)", ["2 parameters"]),
+        ("erase(0.5,0.4)", ["smallest 0.4 is above largest 0.33"]),
+        ("erase(0.5)|shift(4)", ["operation 2, 'shift(4)'", "before erase"]),
+        ("jitter(0,0,0,0)|trivialaugment()", ["before jitter"]),
+        ("flip|shift(4)|flip", ["operation 3", "flip"]),
+        ("shift(4)|translate(0.1)", ["the same as shift"]),
+        ("erase(0.5)|cutout(8)", ["the same as erase"]),
+        ("randaugment|trivialaugment", ["the same as randaugment"]),
+    ],
+)
+def test_expressions_that_cannot_be_done_are_refused_in_one_line(text, words):
+    with pytest.raises(UsageError) as caught:
+        build_policy(text, 64, MEAN, STD)
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert "\n" not in str(caught.value)
+
+
+def test_names_are_resolved_for_a_run_and_old_ones_compare_equal():
+    """Checkpoints, histories and plans of earlier versions hold names."""
+    for name, expression in load_augmentations().items():
+        old, new = Recipe(augment=name), Recipe(augment=expression)
+        assert anchored(old) == new == anchored(new)
+        assert difference(old, new) == difference(new, old) == ""
+    assert "augment shift(4)|flip, not none" in difference(Recipe(augment="basic"), Recipe(augment="none"))
+
+
+def test_a_config_py_may_have_augmentations_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "config.py"
+    config.write_text("RECIPES = {}\nAUGMENTATIONS = {'mine': 'flip(0.3)'}\n")
+    with pytest.warns(match="recipes are those of"):
+        assert resolved_augmentation("mine") == "flip(0.3)"
+    config.write_text("RECIPES = {}\n")  # as it was written for earlier versions
+    with pytest.warns(match="recipes are those of"):
+        assert resolved_augmentation("basic") == "shift(4)|flip"
+    config.write_text("RECIPES = {}\nAUGMENTATIONS = {'mine': 'flip', 'flip': 'flip(0.3)'}\n")
+    with pytest.warns(match="recipes are those of"), pytest.raises(UsageError, match=r"mine is .* write flip\(\)"):
+        load_augmentations()
+    config.write_text("RECIPES = {}\nAUGMENTATIONS = ['flip']\n")
+    with pytest.warns(match="recipes are those of"), pytest.raises(UsageError, match="must hold AUGMENTATIONS"):
+        load_augmentations()
 
 
 @pytest.mark.parametrize(("size", "mode"), [(20, "bilinear"), (48, "bilinear"), (96, "bicubic")])

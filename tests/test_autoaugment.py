@@ -7,11 +7,13 @@ import pytest
 import torch
 from torchvision.transforms import InterpolationMode, autoaugment
 
-from tinybench.data.augment import operations
-from tinybench.data.augment.auto import METHODS, Method, apply_operations
+from tinybench.data.augment import auto_operations
+from tinybench.data.augment.auto import Method, apply_operations
+from tinybench.data.augment.operations import RandAugment, TrivialAugment
 from tinybench.data.augment.policy import build_policy
 from tinybench.runtime.seeds import Purpose, torch_generator
 
+METHODS = {"trivialaugment": TrivialAugment().method(), "randaugment": RandAugment().method()}
 # torchvision's names, in the order of our lists.
 NAMES = (
     "Identity", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness", "Color", "Contrast",
@@ -65,6 +67,13 @@ def test_the_lists_are_torchvisions():
     assert [len(method.choices) for method in METHODS.values()] == [14, 14]
 
 
+def test_parameters_are_count_and_strengths():
+    method = RandAugment(3, 20, degrees=90).method()
+    assert (method.count, method.level) == (3, 20)
+    assert method.choices[NAMES.index("Rotate")].magnitude(torch.ones(1), 64).item() == 90
+    assert TrivialAugment(pixels=5).method().choices[NAMES.index("TranslateX")].magnitude(torch.ones(1), 64).item() == 5
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_seed_means_the_same_images_and_each_image_varies_in_its_own_way(name):
     images = photos(1).expand(64, -1, -1, -1)
@@ -112,4 +121,4 @@ def test_identity_is_the_only_operation_that_does_nothing():
     for method in METHODS.values():
         for choice in method.choices:
             changed = choice.operation(images.clone(), choice.magnitude(torch.full((4,), 0.5), 32))
-            assert torch.equal(changed, images) == (choice.operation is operations.identity)
+            assert torch.equal(changed, images) == (choice.operation is auto_operations.identity)

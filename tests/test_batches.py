@@ -69,6 +69,12 @@ def test_the_last_epochs_are_not_mixed(images):
     assert any(lam < 1 for epoch in lams[10:] for lam in epoch)
 
 
+def test_the_share_of_mixed_batches_is_the_recipes(images):
+    recipe = dataclasses.replace(RECIPE, mixup_cutmix_alpha=1.0, mix_probability=1.0, cutmix_share=0.0)
+    batches = TrainBatches(images, recipe)
+    assert all(0 < batches.batch(epoch, step).lam < 1 for epoch in range(6) for step in range(3))
+
+
 def test_sizes_grow_over_equal_spans(images):
     recipe = dataclasses.replace(RECIPE, image_size_schedule="8:12:16", image_size=16)
     batches = TrainBatches(images, recipe)

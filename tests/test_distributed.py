@@ -13,12 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tinybench.data.augment.auto import METHODS
-from tinybench.data.augment.policy import POLICIES
 from tinybench.data.batches import TrainBatches, check_shares, share_of_batch
 from tinybench.errors import UsageError
 from tinybench.inference.checkpoint import load_network, read_checkpoint
-from tinybench.recipe import Recipe, RunOptions
+from tinybench.recipe import Recipe, RunOptions, load_augmentations
 from tinybench.runtime import distributed
 from tinybench.training.setup import build_state, load_images
 from tinybench.training.trainer import train
@@ -133,7 +131,7 @@ def test_a_batch_that_cannot_be_shared_is_refused_before_the_folder_is_touched(d
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("augment", [*POLICIES, *METHODS])
+@pytest.mark.parametrize("augment", load_augmentations())
 def test_the_shares_of_a_batch_are_the_batch(demo_data, augment):
     recipe = dataclasses.replace(RECIPE, augment=augment, repeats=2)
     images, _ = load_images(recipe, demo_data)

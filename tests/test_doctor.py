@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from tinybench.data import datasets
-from tinybench.data.augment.auto import METHODS
-from tinybench.data.augment.policy import POLICIES
 from tinybench.errors import UsageError
 from tinybench.profiling import device_check, doctor, peaks
+from tinybench.recipe import load_augmentations
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -69,8 +68,7 @@ def test_a_device_that_computes_something_else_is_named(examine, tmp_path, monke
     monkeypatch.setattr(device_check, "list_models", lambda: ["svm"])
     monkeypatch.setattr(device_check, "network_step", wrong_step)
     monkeypatch.setattr(device_check, "augmented", refusing)
-    monkeypatch.setattr(device_check, "POLICIES", ["basic"])
-    monkeypatch.setattr(device_check, "METHODS", [])
+    monkeypatch.setattr(device_check, "load_augmentations", lambda: ["basic"])
     checks = {check.name: check for check in device_check.check_device(torch.device("cpu", 0))}
     assert str(checks["svm"]) == "svm: DIFFERS from the CPU by 1.0e-01 in the loss"
     assert str(checks["augment basic"]) == "augment basic: FAILS: RuntimeError: not implemented for 'MPS'"
@@ -86,7 +84,7 @@ def test_a_device_that_computes_something_else_is_named(examine, tmp_path, monke
         doctor.examine(torch.device("cpu"), tmp_path, check=True)
 
 
-@pytest.mark.parametrize("name", [*POLICIES, *METHODS])
+@pytest.mark.parametrize("name", load_augmentations())
 def test_nothing_differs_where_nothing_is_wrong(name):
     check = device_check._check(name, lambda device: device_check.augmented(name, device), torch.device("cpu", 0))
     assert check.difference == 0

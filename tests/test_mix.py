@@ -9,16 +9,26 @@ from tinybench.data.augment.mix import Mix, draw_mix
 IMAGES = torch.rand(5, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
-def draws(alpha, count=4_000, size=64):
+def draws(alpha, count=4_000, size=64, probability=0.5, cutmix_share=0.5):
     rng = np.random.default_rng(0)
-    return [draw_mix(alpha, size, rng) for _ in range(count)]
+    return [draw_mix(alpha, size, rng, probability=probability, cutmix_share=cutmix_share) for _ in range(count)]
 
 
-def test_half_of_the_batches_are_mixed_and_each_kind_is_as_frequent():
-    kinds = [mix.kind if mix else None for mix in draws(0.4)]
-    assert kinds.count(None) / len(kinds) == pytest.approx(0.5, abs=0.03)
-    assert kinds.count("mixup") / len(kinds) == pytest.approx(0.25, abs=0.03)
-    assert kinds.count("cutmix") / len(kinds) == pytest.approx(0.25, abs=0.03)
+@pytest.mark.parametrize(("probability", "cutmix_share"), [(0.5, 0.5), (0.8, 0.25), (1.0, 0.0), (1.0, 1.0)])
+def test_batches_are_mixed_as_often_and_as_stated(probability, cutmix_share):
+    kinds = [mix.kind if mix else None for mix in draws(0.4, probability=probability, cutmix_share=cutmix_share)]
+    assert kinds.count(None) / len(kinds) == pytest.approx(1 - probability, abs=0.03)
+    assert kinds.count("mixup") / len(kinds) == pytest.approx(probability * (1 - cutmix_share), abs=0.03)
+    assert kinds.count("cutmix") / len(kinds) == pytest.approx(probability * cutmix_share, abs=0.03)
+
+
+def test_the_default_draws_as_before_it_was_a_field():
+    rng = np.random.default_rng(0)
+    for mix in draws(0.4, 200):
+        kind = rng.random()
+        rng.beta(0.4, 0.4)
+        rng.integers(64, size=2)
+        assert (mix.kind if mix else None) == (None if kind < 0.5 else "mixup" if kind < 0.75 else "cutmix")
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])

@@ -1,12 +1,16 @@
 """A network of one's own, from a file outside of the package: trained, tested and asked as a user would."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from tinybench.data.augment.operations import OPERATIONS
+from tinybench.data.augment.policy import build_policy, normalize
 from tinybench.errors import UsageError
 from tinybench.model_file import load_model_file
 from tinybench.models import MODELS, ModelInfo
@@ -35,6 +39,29 @@ class MyNet(nn.Module):
 MODELS["my_net"] = ModelInfo("My network", 2026, "not yet", MyNet, recipe="my_net")
 RECIPES = {"my_net": Recipe(model="my_net", dataset="demo", model_options={"dim": 6}, epochs=1)}
 """
+INVERT = """
+from dataclasses import dataclass
+
+import torch
+
+from tinybench.data.augment.operations import OPERATIONS, Pixelwise, Probability
+from tinybench.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Invert(Pixelwise):
+    probability: Probability
+
+    def ranges(self, size):
+        return ((0, 1),)
+
+    def change(self, images, values, scratch):
+        return torch.where(values[:, :, None, None] < self.probability, 255 - images, images)
+
+
+OPERATIONS["invert"] = Invert
+RECIPES = {"inverted": Recipe(model="alexnet", dataset="demo", image_size=32, epochs=1, augment="flip|invert(0.2)")}
+"""
 
 
 @pytest.fixture
@@ -46,10 +73,12 @@ def my_net(tmp_path):
 
 @pytest.fixture(autouse=True)
 def clean_registry():
-    before = dict(MODELS)
+    registries = (MODELS, OPERATIONS)
+    before = [dict(registry) for registry in registries]
     yield
-    for name in MODELS.keys() - before.keys():
-        del MODELS[name]
+    for registry, former in zip(registries, before, strict=True):
+        for name in registry.keys() - former.keys():
+            del registry[name]
 
 
 def command(folder, script, *flags):
@@ -90,7 +119,8 @@ def test_the_recipes_of_the_file_come_back(my_net):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("RECIPES = {}", "registers no network"),
+        ("RECIPES = {}", "registers no network and no operation"),
+        (INVERT.replace('OPERATIONS["invert"]', 'OPERATIONS["flip"]'), "replaces flip in OPERATIONS"),
         ("from tinybench.models import MODELS\nMODELS['a'] = MODELS['vit']", "RECIPES"),
         ("1 / 0", "division by zero"),
         (MY_NET.replace('MODELS["my_net"]', 'MODELS["resnet"]'), "replaces resnet"),
@@ -99,7 +129,35 @@ def test_the_recipes_of_the_file_come_back(my_net):
 )
 def test_files_that_do_not_do_are_refused(tmp_path, text, message):
     (tmp_path / "net.py").write_text(text)
-    former = MODELS["resnet"]
+    former, flip = MODELS["resnet"], OPERATIONS["flip"]
     with pytest.raises(UsageError, match=message):
         load_model_file(tmp_path / "net.py")
     assert MODELS["resnet"] is former
+    assert OPERATIONS["flip"] is flip
+
+
+def test_an_operation_of_augmentation(tmp_path):
+    path = tmp_path / "invert.py"
+    path.write_text(INVERT)
+    assert load_model_file(path)["inverted"].augment == "flip|invert(0.2)"
+    mean, std = (0.5,) * 3, (0.25,) * 3
+    images = torch.randint(0, 256, (400, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    out = build_policy("invert(0.2)", 8, mean, std)(images, torch.Generator().manual_seed(1))
+    plain, inverse = (normalize(each, 8, mean, std) for each in (images, 255 - images))
+    inverted = (out == inverse).flatten(1).all(1)
+    assert torch.equal(out, torch.where(inverted[:, None, None, None], inverse, plain))
+    assert inverted.float().mean().item() == pytest.approx(0.2, abs=0.05)
+    with pytest.raises(UsageError, match=r"'invert\(2\)': probability .*it is invert\(probability in \(0, 1\]\)"):
+        build_policy("invert(2)", 8, mean, std)
+
+
+def test_a_run_with_an_operation_of_a_file(demo_data, tmp_path):
+    (tmp_path / "invert.py").write_text(INVERT)
+    flags = ("--recipe", "inverted", "--data_dir", demo_data, "--images_per_class", 5, "--batch_size", 20)
+    trained = command(tmp_path, "train.py", *flags, "--model_file", "invert.py")
+    assert trained.returncode == 0, trained.stderr
+    saved = json.loads((tmp_path / "results" / "inverted" / "history.json").read_text())
+    assert saved["config"]["augment"] == "flip|invert(0.2)"
+    forgotten = command(tmp_path, "train.py", "--resume", "--run_name", "inverted", "--data_dir", demo_data)
+    assert forgotten.returncode == 2
+    assert "--model_file" in forgotten.stderr

@@ -11,14 +11,12 @@ from pretended_mps import Device, NotOnMPS, pretended_mps, runs_on_mps
 from torch import nn
 from torch.nn import functional as F
 
-from tinybench.data.augment.auto import METHODS
-from tinybench.data.augment.policy import POLICIES
 from tinybench.data.batches import TrainBatches
 from tinybench.data.imageset import ImageSet
 from tinybench.models import MODELS, build_model, list_models
 from tinybench.profiling import device_check, inference, peaks
 from tinybench.profiling.device_check import check_device
-from tinybench.recipe import Recipe, RunOptions, get_recipe, load_recipes
+from tinybench.recipe import Recipe, RunOptions, get_recipe, load_augmentations, load_recipes
 from tinybench.training.numerics import probe
 from tinybench.training.setup import build_state
 from tinybench.training.trainer import train, train_step, validate
@@ -53,7 +51,7 @@ def test_fp32_and_the_size_of_make_run(pretend):
 
 
 @pytest.mark.parametrize("image_size", [32, 64, 96])
-@pytest.mark.parametrize("augment", [*POLICIES, *METHODS])
+@pytest.mark.parametrize("augment", load_augmentations())
 def test_every_policy_runs(pretend, augment, image_size):
     pretend(SVM.changed(augment=augment, image_size=image_size, mixup_cutmix_alpha=1.0, epochs=4))
 
@@ -122,7 +120,7 @@ def test_every_command_runs(typed, monkeypatch):
     monkeypatch.setattr(device_check, "list_models", lambda: ["speednet"])
     with pretended_mps():
         checks = list(check_device(torch.device("mps")))
-        assert len(checks) == 1 + 1 + len(POLICIES) + len(METHODS) + 1 + 5
+        assert len(checks) == 1 + 1 + len(load_augmentations()) + 1 + 5
         assert not any(check.problem for check in checks)
         auto = of_network("speednet", precision="auto")
         assert [recipe.precision for recipe, _ in probe(auto, 10**6, 10, torch.device("mps"))] == ["fp32", "bf16"]

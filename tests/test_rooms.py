@@ -6,7 +6,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "tinybench"
 # Upstream first: each room, or module of one, may import those above it.
 ROOMS = (
-    "__version__", "errors", "words", "validation", "runtime", "recipe", "formats", "models", "model_file", "data",
+    "__version__", "errors", "words", "validation", "runtime", "recipe", "formats", "models", "data", "model_file",
     "runs", "inference", "training", "profiling", "evaluation", "export", "stats.intervals", "results", "stats",
     "figures", "report", "sweep", "cli",
 )  # fmt: skip

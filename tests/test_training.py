@@ -19,8 +19,9 @@ from tinybench.data.batches import TrainBatches
 from tinybench.errors import UsageError, UserError
 from tinybench.inference.checkpoint import load_network, read_checkpoint
 from tinybench.models import MODELS, ModelInfo, list_models
-from tinybench.recipe import Recipe, RunOptions, get_recipe
+from tinybench.recipe import Recipe, RunOptions, get_recipe, load_augmentations
 from tinybench.training import trainer
+from tinybench.training.checkpoint import anchored
 from tinybench.training.saving import Stopped
 from tinybench.training.setup import build_state, load_images
 from tinybench.training.trainer import train, train_step
@@ -170,7 +171,8 @@ def test_history_holds_what_the_contract_says(uninterrupted):
         *("images_per_second", "ema_val_loss", "ema_val_acc", "ema_val_top5_acc"),
     ):
         assert len(history[name]) == 3, name
-    assert Recipe.from_dict(history["config"]) == TINY
+    assert Recipe.from_dict(history["config"]) == anchored(TINY)
+    assert history["config"]["augment"] == load_augmentations()["standard"]
     assert history["dataset"]["classes"] == 10
     assert (history["dataset"]["train_images"], history["dataset"]["val_images"]) == (160, 40)
     assert history["environment"]["torch"] == torch.__version__
@@ -227,6 +229,19 @@ def test_epochs_may_be_raised_where_total_epochs_fixed_the_schedule(demo_data, t
     train(dataclasses.replace(whole, epochs=1), run)
     train(whole, run, resume=run.folder / "last.pth")
     assert_same(_weights(tmp_path / "whole"), _weights(run.folder))
+
+
+def test_a_run_of_an_earlier_version_whose_recipe_names_its_augmentation_goes_on(demo_data, tmp_path, uninterrupted):
+    last = tmp_path / "run" / "last.pth"
+    train(dataclasses.replace(TINY, epochs=1, total_epochs=3), options(demo_data, tmp_path))
+    checkpoint = read_checkpoint(last)
+    new = ("mix_probability", "cutmix_share")
+    former = {name: value for name, value in checkpoint["recipe"].items() if name not in new}
+    torch.save({**checkpoint, "recipe": {**former, "augment": "standard", "total_epochs": 0, "epochs": 3}}, last)
+    recipe = Recipe.from_dict(read_checkpoint(last)["recipe"])
+    train(recipe, options(demo_data, tmp_path), resume=last)
+    assert_same(_weights(last.parent), _weights(uninterrupted / "tiny"))
+    assert read_checkpoint(last)["recipe"]["augment"] == load_augmentations()["standard"]
 
 
 def _weights(folder):

@@ -22,6 +22,7 @@ Count = Annotated[int, Interval(ge=1, le=1_000_000)]
 CountOrNone = Annotated[int, Interval(ge=0, le=1_000_000_000)]  # 0: none, or all
 Side = Annotated[int, Interval(ge=1, le=2048)]  # pixels
 Share = Annotated[float, Interval(ge=0, lt=1)]
+Probability = Annotated[float, Interval(gt=0, le=1)]
 Positive = Annotated[float, Interval(gt=0, le=1e6)]
 NotNegative = Annotated[float, Interval(ge=0, le=1e6)]
 
@@ -74,8 +75,9 @@ class Recipe:
     """Read the images from their file, shuffled in windows of 96 MiB, where they do not fit into memory."""
 
     # ---- augmentation
-    augment: Literal["standard", "basic", "cutout", "trivialaugment", "randaugment", "none"] = "standard"
-    """How training images are varied; see data/augment.py."""
+    augment: str = "standard"
+    """How training images are varied: a name of AUGMENTATIONS in config.py, or operations such as
+    'shift(4)|flip|rotate(10)'."""
     repeats: Count = 1
     """Repeated augmentation: copies of each image in a batch, varied differently; an epoch then sees only a share of
     the images."""
@@ -83,8 +85,11 @@ class Recipe:
     """Progressive resizing: sides of the training images over equal spans of the epochs, such as 32:48:64; the last is
     image_size."""
     mixup_cutmix_alpha: NotNegative = 0.0
-    """MixUp and CutMix: parameter of the Beta distribution of the mixing weights; half of the batches are mixed (0:
-    none)."""
+    """MixUp and CutMix: parameter of the Beta distribution of the mixing weights (0: none)."""
+    mix_probability: Probability = 0.5
+    """Probability that a batch is mixed."""
+    cutmix_share: Annotated[float, Interval(ge=0, le=1)] = 0.5
+    """Probability that a mixed batch is mixed by CutMix, not by MixUp."""
     mix_off_epochs: CountOrNone = 0
     """Do not mix in the last so many epochs."""
 
@@ -333,6 +338,12 @@ IDLE = {
     "freeze": Idle("", lambda r: bool(r.pretrained), "without pretrained would keep random weights; add pretrained"),
     "body_lr_factor": Idle(1.0, lambda r: r.freeze != "all_but_head", "does nothing with freeze all_but_head"),
     "mix_off_epochs": Idle(0, lambda r: r.mixup_cutmix_alpha > 0, "goes with a mixup_cutmix_alpha above 0"),
+    "mix_probability": Idle(
+        Recipe.mix_probability, lambda r: r.mixup_cutmix_alpha > 0, "goes with a mixup_cutmix_alpha above 0"
+    ),
+    "cutmix_share": Idle(
+        Recipe.cutmix_share, lambda r: r.mixup_cutmix_alpha > 0, "goes with a mixup_cutmix_alpha above 0"
+    ),
     "step_epochs": Idle(Recipe.step_epochs, lambda r: r.scheduler == "step", "goes with scheduler step"),
     "step_factor": Idle(Recipe.step_factor, lambda r: r.scheduler == "step", "goes with scheduler step"),
     "min_lr": Idle(Recipe.min_lr, lambda r: r.scheduler != "none", "goes with a scheduler that falls, not none"),
@@ -483,14 +494,19 @@ def check_run_name(name: str, what: str) -> None:
 
 
 def config_file() -> Path:
-    """config.py of the current folder if it holds RECIPES, else that of the checkout, else the one in the package."""
-    package = Path(__file__).resolve().parent
-    usual = next(path for path in (package.parents[1] / "config.py", package / "config.py") if path.is_file())
+    """config.py of the current folder if it holds RECIPES, else `usual_config_file`."""
+    usual = usual_config_file()
     here = Path("config.py").resolve()
     if here == usual or not (here.is_file() and re.search(rb"^RECIPES\b", here.read_bytes(), re.MULTILINE)):
         return usual  # a config.py of some other program is not run
     notice(f"recipes are those of {here}")
     return here
+
+
+def usual_config_file() -> Path:
+    """config.py of the checkout, else the one in the package."""
+    package = Path(__file__).resolve().parent
+    return next(path for path in (package.parents[1] / "config.py", package / "config.py") if path.is_file())
 
 
 def load_recipes(path: Path | None = None) -> dict[str, Recipe]:
@@ -500,6 +516,38 @@ def load_recipes(path: Path | None = None) -> dict[str, Recipe]:
         UsageError: the file is missing or broken, or does not hold a dict of recipes.
     """
     path = path or config_file()
+    recipes = _run(path).get("RECIPES")
+    if not isinstance(recipes, dict) or not all(isinstance(recipe, Recipe) for recipe in recipes.values()):
+        raise UsageError(f"{path} must hold RECIPES, a dict from names to Recipe")
+    return recipes
+
+
+def load_augmentations() -> dict[str, str]:
+    """AUGMENTATIONS of `config_file()`, expressions by name; where it has none, those of `usual_config_file()`.
+
+    Raises:
+        UsageError: the file is broken, or an expression is the name of another one.
+    """
+    path = config_file()
+    found = _run(path).get("AUGMENTATIONS")
+    if found is None and path != usual_config_file():
+        path = usual_config_file()
+        found = _run(path).get("AUGMENTATIONS")
+    if not isinstance(found, dict) or not all(isinstance(text, str) for pair in found.items() for text in pair):
+        raise UsageError(f"{path} must hold AUGMENTATIONS, a dict from names to expressions")
+    for name, expression in found.items():
+        if expression in found and expression != name:  # a saved expression would be taken for the name
+            raise UsageError(f"{path}: AUGMENTATIONS of {name} is itself a name, {expression}; write {expression}()")
+    return found
+
+
+def resolved_augmentation(augment: str) -> str:
+    """The expression that a name of AUGMENTATIONS stands for; an expression stays."""
+    return load_augmentations().get(augment, augment) or "none"
+
+
+def _run(path: Path) -> dict[str, Any]:
+    """The names of a configuration file after it has run."""
     if not path.is_file():
         raise UsageError(f"{path} does not exist; it holds the recipes")
     loader = SourceFileLoader("tinybench_config", str(path))  # whatever the file's name ends in
@@ -509,10 +557,7 @@ def load_recipes(path: Path | None = None) -> dict[str, Recipe]:
         loader.exec_module(module)
     except (Exception, SystemExit) as error:  # it is somebody's program: anything may go wrong in it
         raise UsageError(f"{path}: {type(error).__name__}: {error}") from error
-    recipes = getattr(module, "RECIPES", None)
-    if not isinstance(recipes, dict) or not all(isinstance(recipe, Recipe) for recipe in recipes.values()):
-        raise UsageError(f"{path} must hold RECIPES, a dict from names to Recipe")
-    return recipes
+    return vars(module)
 
 
 def get_recipe(name: str, recipes: dict[str, Recipe] | None = None) -> Recipe:

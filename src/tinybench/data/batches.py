@@ -155,7 +155,10 @@ class TrainBatches:
         mix = None
         if recipe.mixup_cutmix_alpha > 0 and epoch < recipe.schedule_epochs - recipe.mix_off_epochs:
             rng = numpy_generator(recipe.seed, Purpose.MIX, epoch, step)
-            mix = draw_mix(recipe.mixup_cutmix_alpha, policy.image_size, rng)
+            mix = draw_mix(
+                recipe.mixup_cutmix_alpha, policy.image_size, rng,
+                probability=recipe.mix_probability, cutmix_share=recipe.cutmix_share,
+            )  # fmt: skip
         if mix is not None:
             images = mix.apply(images)
         images = images.contiguous(memory_format=memory_format(recipe.channels_last))

@@ -10,12 +10,12 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from tinybench.data.augment.auto import METHODS
 from tinybench.data.augment.mix import Mix
-from tinybench.data.augment.policy import POLICIES, build_policy
+from tinybench.data.augment.policy import build_policy
 from tinybench.data.imageset import ImageSet
 from tinybench.figures.data import CHANNELS
 from tinybench.figures.style import new_figure
+from tinybench.recipe import load_augmentations
 from tinybench.runtime.seeds import Purpose, torch_generator
 
 EXAMPLES = 6  # images per row
@@ -32,8 +32,8 @@ def augmented_images(images: ImageSet, count: int = 6, seed: int = 0) -> Figure:
     """Some images, then the same images under each augmentation policy, one row per policy."""
     first = images.images[_spread(images, count)]
     rows = {"original": first}
-    for name in (*POLICIES, *METHODS):
-        if name != "none":
+    for name, expression in load_augmentations().items():
+        if expression != "none":
             policy = build_policy(name, first.shape[-1], images.mean, images.std)
             rows[name] = _pixels(policy(first, torch_generator("cpu", seed, Purpose.AUGMENT)), images)
     return _grid(list(rows.values()), list(rows))

@@ -10,12 +10,13 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from tinybench.data.augment.auto import METHODS
+from tinybench.data.augment.expression import parse
 from tinybench.data.augment.mix import Mix
-from tinybench.data.augment.policy import POLICIES, Parameters, build_policy
+from tinybench.data.augment.operations import Automatic
+from tinybench.data.augment.policy import Parameters, build_policy
 from tinybench.inference.checkpoint import network_options
 from tinybench.models import MODELS, build_model, list_models
-from tinybench.recipe import Recipe, get_recipe
+from tinybench.recipe import Recipe, get_recipe, load_augmentations
 from tinybench.runtime.device import first_line
 from tinybench.training.loss import build_criterion
 from tinybench.training.optimizer import build_optimizer
@@ -64,7 +65,7 @@ def check_device(device: torch.device) -> Iterator[Check]:
         yield _check(name, functools.partial(network_step, get_recipe(MODELS[name].recipe)), device)
     small = get_recipe("alexnet").changed(image_size=32)  # what `make run` trains
     yield _check("alexnet at 32 px", functools.partial(network_step, small), device)
-    for name in [*POLICIES, *METHODS]:
+    for name in load_augmentations():
         yield _check(f"augment {name}", functools.partial(augmented, name), device)
     yield _check("mixing and shuffling", mixed, device)
     for name in get_args(Recipe.__annotations__["optimizer"]):
@@ -107,19 +108,20 @@ def augmented(name: str, device: torch.device) -> Compared:
     """Images varied by a policy, at their own size, smaller and larger; of automatic ones, by each operation."""
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (2 * BATCH, 3, 64, 64), generator=generator, dtype=torch.uint8)
-    if name in METHODS:
+    automatic = [operation for operation in parse(name) if isinstance(operation, Automatic)]
+    if automatic:
         strength = torch.rand(len(pixels), generator=generator)
         return {
             choice.operation.__name__: choice.operation(
                 pixels.to(device).float(), choice.magnitude(strength.to(device), 64)
             )
-            for choice in METHODS[name].choices
+            for choice in automatic[0].method().choices
         }
     results = {}
     for size in (64, 48, 96):
         policy = build_policy(name, size, (0.5, 0.4, 0.3), (0.3, 0.2, 0.1))
         drawn = policy.draw(len(pixels), generator)
-        parts = (drawn.matrix, drawn.jitter, drawn.box)
+        parts = (drawn.matrix, drawn.pixels, drawn.box)
         parameters = Parameters(*(part if part is None else part.to(device) for part in parts))
         results[f"images of {size} px"] = policy.apply(pixels.to(device), parameters)
     return results

@@ -6,11 +6,11 @@ from typing import Any
 
 from tinybench.data import datasets
 from tinybench.errors import UsageError
-from tinybench.recipe import IMAGENET, Recipe
+from tinybench.recipe import IMAGENET, Recipe, resolved_augmentation
 
 
 def anchored(recipe: Recipe, *, if_there: bool = True) -> Recipe:
-    """With absolute paths, so that the run can be resumed and tested from any folder.
+    """With absolute paths and the expression of the augmentation, so that the run can be resumed from any folder.
 
     Args:
         if_there: leave a path as it is where there is nothing, as it may be a name mistyped.
@@ -21,7 +21,7 @@ def anchored(recipe: Recipe, *, if_there: bool = True) -> Recipe:
         for name, path in paths.items()
         if path not in ("", IMAGENET, *datasets.NAMES) and (Path(path).exists() or not if_there)
     }
-    return dataclasses.replace(recipe, **changes)
+    return dataclasses.replace(recipe, **changes, augment=resolved_augmentation(recipe.augment))
 
 
 def difference(former: Recipe, recipe: Recipe) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from tinybench.data import datasets, split
+from tinybench.data.augment.expression import parse
 from tinybench.data.batches import check_shares, size_of_batches, smallest_piece
 from tinybench.data.imageset import ImageSet
 from tinybench.data.prepare.packed import Split
@@ -74,11 +75,12 @@ def check_recipe(recipe: Recipe, *, resumed: bool) -> None:
 
 
 def check_network(recipe: Recipe) -> None:
-    """Make sure that the network can be built and trained as the recipe says; it takes a second.
+    """Make sure that the network can be built and trained as the recipe says, and its images varied; it takes a second.
 
     Raises:
         UsageError: it cannot.
     """
+    parse(recipe.augment)
     model = build_model(recipe.model, num_classes=2, image_size=recipe.image_size, **network_options(recipe))
     check_images(model, recipe, 2, max(1, recipe.batch_size // world_size()))
     if recipe.freeze:

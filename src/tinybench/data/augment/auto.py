@@ -1,9 +1,6 @@
-"""Policies that need no search: each image is flipped and shifted, then changed by operations drawn for it.
+"""How TrivialAugment and RandAugment, which need no search, draw operations for each image and do them.
 
-    trivialaugment  one operation of any strength in wide ranges (Müller and Hutter 2021, https://arxiv.org/abs/2103.10158)
-    randaugment     two operations at 9 of 30 levels of strength (Cubuk et al. 2019, https://arxiv.org/abs/1909.13719)
-
-Ranges are torchvision's: translations of RandAugment are shares of the image, those of TrivialAugment pixels.
+Which there are is torchvision's list; how strong they are stands in operations.py.
 """
 
 from collections.abc import Callable
@@ -12,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tinybench.data.augment import operations
-from tinybench.data.augment.operations import Operation
+from tinybench.data.augment import auto_operations as operations
+from tinybench.data.augment.auto_operations import Operation
 
 LEVELS = 30  # of strength, beside none at all
 
@@ -75,14 +72,6 @@ class Method:
     count: int
     level: int | None
     choices: tuple[Choice, ...]
-
-
-METHODS = {
-    "trivialaugment": Method(1, None, choices(shear=0.99, translate=lambda size: 32, rotate=135, blend=0.99, bits=6)),
-    "randaugment": Method(
-        2, 9, choices(shear=0.3, translate=lambda size: size * 150 / 331, rotate=30, blend=0.9, bits=4)
-    ),
-}
 
 
 def apply_operations(images: Tensor, method: Method, generator: torch.Generator) -> Tensor:

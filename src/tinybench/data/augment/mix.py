@@ -41,8 +41,10 @@ def _before(size: int, device: torch.device) -> Tensor:
     return torch.ones(size + 1, size, dtype=torch.bool, device=device).tril(-1)
 
 
-def draw_mix(alpha: float, image_size: int, rng: np.random.Generator) -> Mix | None:
-    """Draw how the next batch is mixed: half of the batches not at all, a quarter by MixUp, a quarter by CutMix.
+def draw_mix(
+    alpha: float, image_size: int, rng: np.random.Generator, *, probability: float, cutmix_share: float
+) -> Mix | None:
+    """Draw how the next batch is mixed: not at all, by MixUp or by CutMix.
 
     lam ~ Beta(alpha, alpha). CutMix pastes a box of the image's shape and (1 - lam) of its area around a centre drawn
     from the whole image; what hangs over the border is cut off, and lam is then the exact share that stays.
@@ -51,6 +53,8 @@ def draw_mix(alpha: float, image_size: int, rng: np.random.Generator) -> Mix | N
         alpha: above 0; the smaller, the nearer lam is to 0 or 1.
         image_size: side of the images in pixels.
         rng: host generator; the numbers never have to come back from the device.
+        probability: that the batch is mixed.
+        cutmix_share: probability that a mixed batch is mixed by CutMix.
 
     Papers:
         Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018, https://arxiv.org/abs/1710.09412
@@ -58,9 +62,9 @@ def draw_mix(alpha: float, image_size: int, rng: np.random.Generator) -> Mix | N
         https://arxiv.org/abs/1905.04899
     """
     kind, lam, (row, column) = rng.random(), float(rng.beta(alpha, alpha)), rng.integers(image_size, size=2).tolist()
-    if kind < 0.5:
+    if kind < 1 - probability:
         return None
-    if kind < 0.75:
+    if kind < 1 - probability * cutmix_share:
         return Mix("mixup", lam)
     side = int(image_size * (1 - lam) ** 0.5)
     top, bottom = max(row - side // 2, 0), min(row + side // 2, image_size)

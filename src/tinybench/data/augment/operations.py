@@ -1,111 +1,333 @@
-"""The operations of TrivialAugment and RandAugment, each on a batch, one magnitude per image.
+"""The operations that an augmentation is composed of, as `--augment` and AUGMENTATIONS in config.py name them.
 
-They are those of torchvision.transforms.autoaugment (and of Pillow); what an operation leaves empty is black. Images
-are float32 (B, 3, S, S) with values from 0 to 255, magnitudes float32 (B,); what comes back is new, or the same tensor
-changed in place.
+Each is a frozen dataclass whose fields are its parameters, numbers with bounds; `OPERATIONS` is the list. An operation
+says which random numbers it draws for an image and what it makes of them: a part of the one affine resampling
+(`Geometric`), operations of its own on each image (`Automatic`), a change of the pixels (`Pixelwise`), or a box to
+erase (`Erasing`). Where the view reaches beyond the image it is black.
+
+A file named by `--model_file` adds its own by `OPERATIONS["name"] = Class`.
 """
 
-from collections.abc import Callable
+import dataclasses
+import functools
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
-from torch.nn import functional as F
 
-from tinybench.data.augment import color, geometry
-from tinybench.data.augment.color import WHITE
+from tinybench.data.augment import color
+from tinybench.data.augment.auto import LEVELS, Method, choices
+from tinybench.errors import UsageError
 
-Operation = Callable[[Tensor, Tensor], Tensor]
+Ranges = tuple[tuple[float, float], ...]
 
-
-def identity(images: Tensor, _: Tensor) -> Tensor:
-    return images
-
-
-def shear_x(images: Tensor, slope: Tensor) -> Tensor:
-    """Move each row to the left by slope times its distance from the top."""
-    return _transform(images, (1, slope, slope * images.shape[-1] / 2), (0, 1, 0))
-
-
-def shear_y(images: Tensor, slope: Tensor) -> Tensor:
-    """Move each column up by slope times its distance from the left."""
-    return _transform(images, (1, 0, 0), (slope, 1, slope * images.shape[-1] / 2))
+# Bounds of parameters.
+Pixels = Annotated[int, Interval(ge=1, le=1024)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+Probability = Annotated[float, Interval(gt=0, le=1)]
+Degrees = Annotated[float, Interval(ge=0, le=180)]
+Area = Annotated[float, Interval(gt=0, lt=1)]
+Bits = Annotated[int, Interval(ge=0, le=7)]
 
 
-def translate_x(images: Tensor, pixels: Tensor) -> Tensor:
-    """Move the image to the right by whole pixels."""
-    return _transform(images, (1, 0, -pixels.trunc()), (0, 1, 0))
+@dataclass(frozen=True)
+class Operation:
+    """What all operations share.
+
+    Attributes:
+        stage: operations are written in the order in which they are done: ascending.
+        part: what the operation decides; two of the same part do not go together, nor two of the same operation.
+    """
+
+    stage: ClassVar[int]
+    part: ClassVar[str] = ""
+
+    def ranges(self, size: int) -> Ranges:
+        """Where the random numbers of an image lie, for images of `size` x `size` pixels: one range a number."""
+        return ()
+
+    @classmethod
+    def signature(cls) -> str:
+        """How it is written: its name with its parameters, their bounds and their defaults."""
+        name = next(name for name, operation in OPERATIONS.items() if operation is cls)
+        return f"{name}({', '.join(map(_describe, dataclasses.fields(cls)))})"
 
 
-def translate_y(images: Tensor, pixels: Tensor) -> Tensor:
-    """Move the image down by whole pixels."""
-    return _transform(images, (1, 0, 0), (0, 1, -pixels.trunc()))
+def _describe(spec: dataclasses.Field[Any]) -> str:
+    words = [spec.name]
+    for mark in getattr(spec.type, "__metadata__", ()):
+        if isinstance(mark, Interval):
+            low = f"({mark.gt:.3g}" if mark.ge is None else f"[{mark.ge:.3g}"
+            high = f"{mark.lt:.3g})" if mark.le is None else f"{mark.le:.4g}]"
+            words.append(f"in {low}, {high}")
+    if spec.default is not dataclasses.MISSING:
+        words.append(f"= {spec.default:.4g}")
+    return " ".join(words)
 
 
-def rotate(images: Tensor, degrees: Tensor) -> Tensor:
-    """Turn counter-clockwise about the centre."""
-    one = torch.ones_like(degrees)
-    return geometry.resample(images, geometry.affine_matrix(degrees, one, one, degrees.new_zeros(len(degrees), 2)))
+# ---- geometry: one resampling of all, so their order does not matter
 
 
-def brightness(images: Tensor, change: Tensor) -> Tensor:
-    return color.brightness_(images, 1 + change)
+class Geometric(Operation):
+    """A part of the affine matrix: the view is shifted, then scaled and turned about its centre, then flipped."""
+
+    stage: ClassVar = 0
+
+    def affine(self, values: Tensor) -> Tensor:
+        """The argument of geometry.affine_matrix that `part` names, from (B, numbers of an image)."""
+        raise NotImplementedError
 
 
-def saturation(images: Tensor, change: Tensor) -> Tensor:
-    return color.saturation_(images, 1 + change)
+@dataclass(frozen=True)
+class Shift(Geometric):
+    """Move the view by whole pixels, up to so many either way; as a crop out of the padded image."""
+
+    part: ClassVar = "shift"
+    pixels: Pixels
+
+    def ranges(self, size: int) -> Ranges:
+        return ((-self.pixels, self.pixels + 1),) * 2
+
+    def affine(self, values: Tensor) -> Tensor:
+        return values.floor()
 
 
-def contrast(images: Tensor, change: Tensor) -> Tensor:
-    return color.contrast_(images, 1 + change)
+@dataclass(frozen=True)
+class Translate(Geometric):
+    """Move the view by up to a share of the side either way, not only by whole pixels."""
+
+    part: ClassVar = "shift"
+    share: Share
+
+    def ranges(self, size: int) -> Ranges:
+        return ((-self.share * size, self.share * size),) * 2
+
+    def affine(self, values: Tensor) -> Tensor:
+        return values
 
 
-def sharpness(images: Tensor, change: Tensor) -> Tensor:
-    """Move away from (above 0) or towards (below 0) the image smoothed by a 3x3 kernel; the border pixels stay."""
-    kernel = torch.ones(3, 3, device=images.device)
-    kernel[1, 1] = 5  # Pillow's
-    smooth = images.clone()
-    smooth[:, :, 1:-1, 1:-1] = F.conv2d(images.flatten(0, 1).unsqueeze(1), (kernel / 13)[None, None]).view(
-        *images.shape[:2], images.shape[2] - 2, images.shape[3] - 2
-    )
-    return torch.lerp(smooth, images, _per_image(1 + change)).clamp_(0, WHITE)
+@dataclass(frozen=True)
+class Flip(Geometric):
+    """Swap left and right, with a probability."""
+
+    part: ClassVar = "flip"
+    probability: Probability = 0.5
+
+    def ranges(self, size: int) -> Ranges:
+        return ((-self.probability, 1 - self.probability),)
+
+    def affine(self, values: Tensor) -> Tensor:
+        return torch.where(values[:, 0] < 0, -1.0, 1.0)
 
 
-def posterize(images: Tensor, bits: Tensor) -> Tensor:
-    """Keep the highest bits of each value."""
-    step = _per_image(2 ** (8 - bits))
-    return images.round().div_(step).floor_().mul_(step)
+@dataclass(frozen=True)
+class Rotate(Geometric):
+    """Turn about the centre by up to so many degrees either way."""
+
+    part: ClassVar = "angle"
+    degrees: Degrees
+
+    def ranges(self, size: int) -> Ranges:
+        return ((-self.degrees, self.degrees),)
+
+    def affine(self, values: Tensor) -> Tensor:
+        return values[:, 0]
 
 
-def solarize(images: Tensor, threshold: Tensor) -> Tensor:
-    """Turn values from the threshold on into their negative."""
-    return torch.where(images.round() >= _per_image(threshold), WHITE - images, images)
+@dataclass(frozen=True)
+class Scale(Geometric):
+    """Make what is in the image larger or smaller by up to a share."""
+
+    part: ClassVar = "scale"
+    share: Annotated[float, Interval(ge=0, le=0.9)]
+
+    def ranges(self, size: int) -> Ranges:
+        return ((1 - self.share, 1 + self.share),)
+
+    def affine(self, values: Tensor) -> Tensor:
+        return values[:, 0]
 
 
-def auto_contrast(images: Tensor, _: Tensor) -> Tensor:
-    """Stretch each channel so that it begins at 0 and ends at 255; one with a single value stays."""
-    low, high = images.aminmax(dim=3)
-    low, high = low.amin(2)[:, :, None, None], high.amax(2)[:, :, None, None]
-    stretched = (images - low) * (WHITE / (high - low))
-    return torch.where(high > low, stretched, images)
+# ---- operations drawn for each image
 
 
-def equalize(images: Tensor, _: Tensor) -> Tensor:
-    """Spread the values of each channel so that all are about equally frequent (Pillow's ImageOps.equalize)."""
-    values = images.round().long().flatten(2)  # (B, 3, S * S)
-    counts = values.new_zeros(*values.shape[:2], 256).scatter_add_(2, values, torch.ones_like(values))
-    last = (counts > 0).long().mul_(torch.arange(256, device=images.device)).amax(2, keepdim=True)
-    step = (counts.sum(2, keepdim=True) - counts.gather(2, last)) // 255
-    below = counts.cumsum(2) - counts
-    table = ((below + step // 2) // step.clamp(min=1)).clamp_(max=255)
-    equalized = table.gather(2, values)
-    return torch.where(step > 0, equalized, values).view(images.shape).float()
+class Automatic(Operation):
+    """Some of torchvision's fourteen operations, drawn for each image, see auto.py; full strength is in the fields."""
+
+    stage: ClassVar = 1
+    part: ClassVar = "automatic"
+
+    def method(self) -> Method:
+        raise NotImplementedError
 
 
-def _transform(images: Tensor, row_x: tuple[Tensor | float, ...], row_y: tuple[Tensor | float, ...]) -> Tensor:
-    """Resample with one matrix per image, see geometry.resample; numbers hold for all images."""
-    zero = images.new_zeros(len(images))
-    return geometry.resample(images, torch.stack([zero + entry for entry in (*row_x, *row_y)], 1).view(-1, 2, 3))
+@dataclass(frozen=True)
+class TrivialAugment(Automatic):
+    """One operation of any strength.
+
+    Paper: Müller & Hutter, TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation, 2021,
+    https://arxiv.org/abs/2103.10158
+    """
+
+    shear: Share = 0.99
+    pixels: Pixels = 32
+    degrees: Degrees = 135
+    blend: Share = 0.99
+    bits: Bits = 6
+
+    @functools.cache  # noqa: B019  operations are few, and live as long as the program
+    def method(self) -> Method:
+        every = choices(
+            shear=self.shear, translate=lambda size: self.pixels, rotate=self.degrees, blend=self.blend, bits=self.bits
+        )
+        return Method(1, None, every)
 
 
-def _per_image(values: Tensor) -> Tensor:
-    return values.view(-1, 1, 1, 1)
+@dataclass(frozen=True)
+class RandAugment(Automatic):
+    """Some operations, one after the other, of one strength.
+
+    Paper: Cubuk et al., RandAugment: Practical Automated Data Augmentation with a Reduced Search Space, 2020,
+    https://arxiv.org/abs/1909.13719
+    """
+
+    operations: Annotated[int, Interval(ge=1, le=14)] = 2
+    magnitude: Annotated[int, Interval(ge=0, le=LEVELS)] = 9
+    shear: Share = 0.3
+    share: Share = 150 / 331  # of the side, by which an image is moved
+    degrees: Degrees = 30
+    blend: Share = 0.9
+    bits: Bits = 4
+
+    @functools.cache  # noqa: B019  as above
+    def method(self) -> Method:
+        every = choices(
+            shear=self.shear,
+            translate=lambda size: size * self.share,
+            rotate=self.degrees,
+            blend=self.blend,
+            bits=self.bits,
+        )
+        return Method(self.operations, self.magnitude, every)
+
+
+# ---- pixels, in the order written
+
+
+class Pixelwise(Operation):
+    """A change of each image that neither moves it nor looks at others."""
+
+    stage: ClassVar = 2
+
+    def change(self, images: Tensor, values: Tensor, scratch: Tensor) -> Tensor:
+        """The changed images; in place, in `scratch`, or new.
+
+        Args:
+            images: float32 (B, 3, S, S), 0 to 255; B is the batch or a part of it.
+            values: (B, numbers of an image), within `ranges`.
+            scratch: of the shape of `images`, to be filled with anything.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Jitter(Pixelwise):
+    """Change brightness, contrast, saturation (by up to a share) and hue (of the colour circle), in this order."""
+
+    brightness: Share
+    contrast: Share
+    saturation: Share
+    hue: Annotated[float, Interval(ge=0, le=0.16)]  # color.hue: less than a sixth
+
+    def ranges(self, size: int) -> Ranges:
+        factors = (self.brightness, self.contrast, self.saturation)
+        return (*((1 - share, 1 + share) for share in factors), (-self.hue, self.hue))
+
+    def change(self, images: Tensor, values: Tensor, scratch: Tensor) -> Tensor:
+        brightness, contrast, saturation, turn = values.unbind(1)
+        color.brightness_(images, brightness)
+        color.contrast_(images, contrast)
+        color.saturation_(images, saturation)
+        return color.hue(images, turn, scratch)
+
+
+# ---- erasing: after the normalisation, so that what is erased is the mean colour
+
+
+class Erasing(Operation):
+    """A rectangle that is set to 0 after the normalisation."""
+
+    stage: ClassVar = 3
+    part: ClassVar = "box"
+
+    def box(self, values: Tensor, size: int) -> Tensor:
+        """(B, 2, 2) as geometry.erase_ takes it, from (B, numbers of an image) and the side of the images."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Erase(Erasing):
+    """Random erasing, with a probability: of a share of the area, as high as wide times a log-uniform ratio.
+
+    The ratio is drawn as far as a rectangle of that area fits in.
+
+    Paper: Zhong et al., Random Erasing Data Augmentation, 2017, https://arxiv.org/abs/1708.04896
+    """
+
+    probability: Probability
+    smallest: Area = 0.02
+    largest: Area = 0.33
+    widest: Annotated[float, Interval(ge=0.01, le=1)] = 0.3
+    highest: Annotated[float, Interval(ge=1, le=100)] = 3.3
+
+    def __post_init__(self) -> None:
+        if self.smallest > self.largest:
+            raise UsageError(f"smallest {self.smallest} is above largest {self.largest}")
+
+    def ranges(self, size: int) -> Ranges:
+        return (self.smallest, self.largest), (0, 1), (0, 1), (0, 1), (0, 1)  # area, ratio, place (two), chance
+
+    def box(self, values: Tensor, size: int) -> Tensor:
+        log_area, chance = values[:, 0].log(), values[:, 4]
+        low = log_area.clamp(min=math.log(self.widest))
+        high = log_area.neg().clamp(max=math.log(self.highest))
+        log_ratio = torch.lerp(low, high, values[:, 1])
+        sides = torch.stack((log_area + log_ratio, log_area - log_ratio), 1).mul_(0.5).exp_().mul_(size).round_()
+        sides.mul_((chance < self.probability).unsqueeze(1))
+        first = (values[:, 2:4] * (size + 1 - sides)).floor_()
+        return torch.stack((first, first + sides), 1)
+
+
+@dataclass(frozen=True)
+class Cutout(Erasing):
+    """Erase a square around any pixel; what hangs over the border is cut off.
+
+    Paper: DeVries & Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017,
+    https://arxiv.org/abs/1708.04552
+    """
+
+    pixels: Pixels
+
+    def ranges(self, size: int) -> Ranges:
+        return ((-(self.pixels // 2), size - self.pixels // 2),) * 2
+
+    def box(self, values: Tensor, size: int) -> Tensor:
+        first = values.floor()
+        return torch.stack((first, first + self.pixels), 1)
+
+
+OPERATIONS: dict[str, type[Operation]] = {
+    "shift": Shift,
+    "translate": Translate,
+    "flip": Flip,
+    "rotate": Rotate,
+    "scale": Scale,
+    "trivialaugment": TrivialAugment,
+    "randaugment": RandAugment,
+    "jitter": Jitter,
+    "erase": Erase,
+    "cutout": Cutout,
+}

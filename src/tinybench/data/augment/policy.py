@@ -1,21 +1,10 @@
 """Training images varied in batches, on the device that holds them.
 
-A policy draws the parameters of every image of a batch, then applies them; both are batched tensor operations without
-a step that waits for the device. On CUDA, where launching a hundred small kernels takes longer than they do, they are
-compiled (but for those of autoaugment.py, which share out a batch anew in every step). The policies:
-
-    standard  shift by up to 4 pixels (pad and crop), flip, turn by up to 10 degrees, change brightness, contrast,
-              saturation (each by up to 20 %) and hue (by up to a tenth of the circle), erase a rectangle of every
-              second image
-    basic     shift by up to 4 pixels and flip
-    cutout    shift by up to a sixteenth of the side, scale by up to 10 %, turn by up to 15 degrees, flip, and erase a
-              square of 16 pixels around any pixel (DeVries & Taylor, Improved Regularization of Convolutional Neural
-              Networks with Cutout, 2017, https://arxiv.org/abs/1708.04552)
-    none      nothing
-    trivialaugment, randaugment   see autoaugment.py
-
-Where the view reaches beyond the image it is black. All end with the normalisation; what is erased is 0 after it, the
-mean colour.
+A policy is a composition of operations, see expression.py. It draws the random numbers of every image of a batch, then
+applies them; both are batched tensor operations without a step that waits for the device. All geometry is one
+resampling. On CUDA, where launching a hundred small kernels takes longer than they do, they are compiled (but for
+those of auto.py, which share out a batch anew in every step). All policies end with the normalisation; what is erased
+is 0 after it, the mean colour.
 """
 
 from __future__ import annotations
@@ -24,20 +13,20 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from tinybench.data.augment import color, geometry
-from tinybench.data.augment.auto import METHODS, apply_operations
-from tinybench.errors import UsageError
+from tinybench.data.augment.auto import apply_operations
+from tinybench.data.augment.expression import parse
+from tinybench.data.augment.operations import Automatic, Erasing, Geometric, Operation, Pixelwise, Ranges
 from tinybench.runtime.device import Compiled
 
 CPU_CHUNK = 32  # most images that a CPU thread works on at a time, so that they stay in its cache
 
 Color = tuple[float, float, float]
-Ranges = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -46,16 +35,17 @@ class Parameters:
 
     Attributes:
         matrix: (B, 2, 3), see geometry.resample.
-        jitter: (B, 4) factors of brightness, contrast and saturation, and turn of the hue, applied in this order.
+        pixels: (B, C) numbers of the operations on pixels, in the order of these; of jitter, the factors of brightness,
+            contrast and saturation, and the turn of the hue.
         box: (B, 2, 2) rectangle to erase, see geometry.erase_.
     """
 
     matrix: Tensor | None = None
-    jitter: Tensor | None = None
+    pixels: Tensor | None = None
     box: Tensor | None = None
 
     def __getitem__(self, images: slice | Tensor) -> Parameters:
-        return Parameters(*(part if part is None else part[images] for part in (self.matrix, self.jitter, self.box)))
+        return Parameters(*(part if part is None else part[images] for part in (self.matrix, self.pixels, self.box)))
 
 
 @functools.cache
@@ -71,75 +61,10 @@ def _between(uniform: Tensor, ranges: Ranges) -> Tensor:
     return torch.addcmul(low, uniform, width)
 
 
-def _flip(centred: Tensor) -> Tensor:
-    return torch.where(centred < 0, -1.0, 1.0)
-
-
-def _basic(values: Tensor, size: int) -> Parameters:
-    still = torch.zeros_like(values[:, 0])
-    return Parameters(geometry.affine_matrix(still, still + 1, _flip(values[:, 2]), values[:, :2].floor()))
-
-
-def _standard(values: Tensor, size: int) -> Parameters:
-    shift, flip, angle, jitter = values[:, :2].floor(), _flip(values[:, 2]), values[:, 3], values[:, 4:8]
-    matrix = geometry.affine_matrix(angle, torch.ones_like(angle), flip, shift)
-    return Parameters(matrix, jitter, _erasing_box(values[:, 8], values[:, 9], values[:, 10:12], size, values[:, 12]))
-
-
-def _erasing_box(area: Tensor, ratio: Tensor, place: Tensor, size: int, chance: Tensor) -> Tensor:
-    """The rectangles of random erasing.
-
-    The ratio of height to width is log-uniform between 0.3 and 3.3, as far as a rectangle of that area fits in.
-
-    Paper: Zhong et al., Random Erasing Data Augmentation, 2017, https://arxiv.org/abs/1708.04896
-
-    Args:
-        area: (B,) share of the image.
-        ratio: (B,) in [0, 1), where in the range of ratios.
-        place: (B, 2) in [0, 1), where in the range of first rows and columns.
-        size: side of the images in pixels.
-        chance: (B,) the box stays empty where this is 0.5 or more.
-
-    Returns:
-        (B, 2, 2) as geometry.erase_ takes it.
-    """
-    log_area = area.log()
-    low, high = log_area.clamp(min=math.log(0.3)), log_area.neg().clamp(max=math.log(3.3))
-    log_ratio = torch.lerp(low, high, ratio)
-    sides = torch.stack((log_area + log_ratio, log_area - log_ratio), 1).mul_(0.5).exp_().mul_(size).round_()
-    sides.mul_((chance < 0.5).unsqueeze(1))
-    first = (place * (size + 1 - sides)).floor_()
-    return torch.stack((first, first + sides), 1)
-
-
-def _cutout_ranges(size: int) -> Ranges:
-    reach = size / 16
-    return (-reach, reach), (-reach, reach), (-1, 1), (-15, 15), (0.9, 1.1), (-8, size - 8), (-8, size - 8)
-
-
-def _cutout(values: Tensor, size: int) -> Parameters:
-    matrix = geometry.affine_matrix(values[:, 3], values[:, 4], _flip(values[:, 2]), values[:, :2])
-    first = values[:, 5:7].floor()
-    return Parameters(matrix, box=torch.stack((first, first + 16), 1))
-
-
-def _none(values: Tensor, size: int) -> Parameters:
-    return Parameters()
-
-
-BASIC: Ranges = ((-4, 5), (-4, 5), (-1, 1))
-STANDARD: Ranges = (
-    *((-4, 5), (-4, 5), (-1, 1), (-10, 10)),
-    *((0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1)),
-    *((0.02, 0.33), (0, 1), (0, 1), (0, 1), (0, 1)),
-)
-# name -> (the ranges of an image's random numbers, what makes parameters of these), both for a side of the images
-POLICIES: dict[str, tuple[Callable[[int], Ranges], Callable[[Tensor, int], Parameters]]] = {
-    "standard": (lambda size: STANDARD, _standard),
-    "basic": (lambda size: BASIC, _basic),
-    "cutout": (_cutout_ranges, _cutout),
-    "none": (lambda size: (), _none),
-}
+def _still(values: Tensor) -> dict[str, Tensor]:
+    """What geometry.affine_matrix takes for images that stay as they are."""
+    zero = torch.zeros_like(values[:, 0])
+    return {"angle": zero, "scale": zero + 1, "flip": zero + 1, "shift": torch.stack((zero, zero), 1)}
 
 
 def _on_threads(work: Callable[[slice], None], chunks: list[slice], threads: int) -> None:
@@ -164,12 +89,12 @@ class Policy:
     """A way to vary and normalise training images.
 
     Attributes:
-        name: key of POLICIES.
+        operations: what is done, in this order; see expression.parse.
         image_size: side of the images that come out, in pixels.
         mean, std: per channel, in [0, 1].
     """
 
-    name: str
+    operations: tuple[Operation, ...]
     image_size: int
     mean: Color
     std: Color
@@ -185,22 +110,54 @@ class Policy:
         Returns:
             float32 (len(rows), 3, image_size, image_size), normalised.
         """
-        values = self.values(len(images), generator)[rows]
+        values = self.values(len(images), generator)
+        for operation in self.operations:
+            if isinstance(operation, Automatic):
+                return self._automatic(operation, images, self.parameters(values), generator, rows)
         if images.is_cuda:
-            return _vary_compiled(self, images[rows], values, *self.constants(images.device))
-        return self.apply(images[rows], self.parameters(values))
+            return _vary_compiled(self, images[rows], values[rows], *self.constants(images.device))
+        return self.apply(images[rows], self.parameters(values[rows]))
+
+    def _automatic(
+        self,
+        operation: Automatic,
+        images: Tensor,
+        parameters: Parameters,
+        generator: torch.Generator,
+        rows: slice | Tensor,
+    ) -> Tensor:
+        pixels = geometry.resize(images, self.image_size)
+        if parameters.matrix is not None:
+            pixels = geometry.resample(pixels, parameters.matrix)
+        pixels = apply_operations(pixels, operation.method(), generator)
+        # The host never learns which images got which operation, so it cannot leave out those that others vary too.
+        return self.apply(pixels[rows], replace(parameters, matrix=None)[rows])
 
     def draw(self, batch: int, generator: torch.Generator) -> Parameters:
         """The parameters of a whole batch; several processes each draw all of them and take their slice."""
         return self.parameters(self.values(batch, generator))
 
     def values(self, batch: int, generator: torch.Generator) -> Tensor:
-        ranges = POLICIES[self.name][0](self.image_size)
+        """The random numbers of each image, (batch, numbers of an image), in the order of the operations."""
+        ranges = tuple(each for operation in self.operations for each in operation.ranges(self.image_size))
         uniform = torch.rand(batch, len(ranges), generator=generator, device=generator.device)
         return _between(uniform, ranges)
 
+    def _parts(self, values: Tensor, of: tuple[Operation, ...]) -> list[Tensor]:
+        """The columns of each operation."""
+        return list(values.split([len(operation.ranges(self.image_size)) for operation in of], dim=1))
+
     def parameters(self, values: Tensor) -> Parameters:
-        return POLICIES[self.name][1](values, self.image_size)
+        affine, pixels, box = {}, [], None
+        for operation, part in zip(self.operations, self._parts(values, self.operations), strict=True):
+            if isinstance(operation, Geometric):
+                affine[operation.part] = operation.affine(part)
+            elif isinstance(operation, Pixelwise):
+                pixels.append(part)
+            elif isinstance(operation, Erasing):
+                box = operation.box(part, self.image_size)
+        matrix = geometry.affine_matrix(**{**_still(values), **affine}) if affine else None
+        return Parameters(matrix, torch.cat(pixels, 1) if pixels else None, box)
 
     @functools.cache  # noqa: B019  policies are few, and live as long as the program
     def constants(self, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -231,12 +188,10 @@ class Policy:
         pixels = geometry.resize(images, self.image_size)
         if parameters.matrix is not None:
             pixels = geometry.resample(pixels, parameters.matrix)
-        if parameters.jitter is not None:
-            brightness, contrast, saturation, turn = parameters.jitter.unbind(1)
-            color.brightness_(pixels, brightness)
-            color.contrast_(pixels, contrast)
-            color.saturation_(pixels, saturation)
-            pixels = color.hue(pixels, turn, out)
+        if parameters.pixels is not None:
+            changes = tuple(each for each in self.operations if isinstance(each, Pixelwise))
+            for operation, part in zip(changes, self._parts(parameters.pixels, changes), strict=True):
+                pixels = operation.change(pixels, part, out)
         torch.mul(pixels, scale.view(3, 1, 1), out=out).sub_(shift.view(3, 1, 1))
         if parameters.box is not None:
             geometry.erase_(out, parameters.box)
@@ -252,30 +207,13 @@ def vary(policy: Policy, images: Tensor, values: Tensor, scale: Tensor, shift: T
 _vary_compiled = Compiled(vary, "the augmentation")
 
 
-class AutoPolicy(Policy):
-    """A policy of METHODS: shift and flip as `basic`, then operations that are drawn for each image."""
-
-    def __call__(self, images: Tensor, generator: torch.Generator, rows: slice | Tensor = slice(None)) -> Tensor:
-        uniform = torch.rand(len(images), len(BASIC), generator=generator, device=generator.device)
-        matrix = _basic(_between(uniform, BASIC), self.image_size).matrix
-        assert matrix is not None
-        pixels = geometry.resample(geometry.resize(images, self.image_size), matrix)
-        pixels = apply_operations(pixels, METHODS[self.name], generator)
-        # The host never learns which images got which operation, so it cannot leave out those that others vary too.
-        return normalize(pixels[rows], self.image_size, self.mean, self.std)
-
-
-def build_policy(name: str, image_size: int, mean: Color, std: Color) -> Policy:
-    """The policy of that name.
+def build_policy(augment: str, image_size: int, mean: Color, std: Color) -> Policy:
+    """The policy that an expression, or a name of AUGMENTATIONS in config.py, describes.
 
     Raises:
-        UsageError: there is none; the message lists the known ones.
+        UsageError: it describes none, see `parse`.
     """
-    if name in METHODS:
-        return AutoPolicy(name, image_size, mean, std)
-    if name not in POLICIES:
-        raise UsageError(f"unknown augmentation {name!r}; known: {', '.join([*POLICIES, *METHODS])}")
-    return Policy(name, image_size, mean, std)
+    return Policy(parse(augment), image_size, mean, std)
 
 
 def normalize(images: Tensor, image_size: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -288,5 +226,5 @@ def normalize(images: Tensor, image_size: int, mean: Sequence[float], std: Seque
         float32 (B, 3, image_size, image_size).
     """
     (red, green, blue), (red_std, green_std, blue_std) = mean, std
-    policy = Policy("none", image_size, (red, green, blue), (red_std, green_std, blue_std))
+    policy = Policy((), image_size, (red, green, blue), (red_std, green_std, blue_std))
     return policy.apply(images, Parameters())
