@@ -1,6 +1,6 @@
 """Train, test and measure many networks with many seeds: `python src/compare.py --models all --seeds 3`.
 
-A field of a recipe given as a flag holds for every run; the defaults shown here are not used, those of config.py are.
+A field of a recipe given as a flag holds for every run; what is not given is as in config.py.
 The same command goes on where the last one ended: finished runs are never repeated.
 """
 
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tinybench.cli import console
+from tinybench.cli.train_arguments import known_names
 from tinybench.errors import UsageError
-from tinybench.recipe import Count, CountOrNone, Device, Draft, NotNegative, Recipe, RunOptions
+from tinybench.recipe import Count, CountOrNone, Device, Draft, NotNegative, Recipe, RunOptions, load_recipes
 from tinybench.sweep.plan import Plan, read_plan
 from tinybench.words import listed
 
@@ -59,7 +60,9 @@ class Arguments:
 
 
 def main() -> int:
-    arguments = console.parse(Arguments, __doc__)
+    recipes = load_recipes()
+    known = known_names(recipes) | {"models": f" Known: {', '.join(recipes)}."}
+    arguments = console.parse(Arguments, __doc__, more=known, recipe_defaults=False)
     from tinybench.results.comparison import describe, write_comparison
     from tinybench.sweep.run_one import RunPaths
     from tinybench.sweep.runner import carry_out, show_plan, status_line

@@ -1,18 +1,23 @@
 """What all commands share: parsing flags into a dataclass, and errors as one line."""
 
+import ast
 import contextlib
 import dataclasses
 import difflib
 import functools
+import inspect
 import io
+import itertools
 import os
 import re
 import sys
+import textwrap
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TextIO, TypeVar, cast, get_origin
+from types import NoneType
+from typing import Annotated, Any, NoReturn, TextIO, TypeVar, cast, get_args, get_origin
 
 from tinybench.errors import IN_CHECKOUT, Notice, UsageError, UserError, describe, out_of_memory, printable
 
@@ -22,12 +27,27 @@ Arguments = TypeVar("Arguments")
 # torchrun ends all processes once one has failed, the others first leave those some time to say why.
 PRINTS, REPORTS = os.environ.get("RANK", "0") == "0", os.environ.get("LOCAL_RANK", "0") == "0"
 SILENT_SECONDS = 5
+HELP_WIDTH = 80
 
 INSTALL = "pip install -r requirements.txt" if IN_CHECKOUT else "pip install --upgrade tinybench"
 
 
-def parse(arguments: type[Arguments], description: str | None, **options: Any) -> Arguments:
+def parse(
+    arguments: type[Arguments],
+    description: str | None,
+    *,
+    default: Arguments | None = None,
+    more: Mapping[str, str] | None = None,
+    recipe_defaults: bool = True,
+) -> Arguments:
     """Parse sys.argv into the dataclass `arguments`; each field is a flag that keeps its underscores.
+
+    A field that holds a recipe stands for the fields of that, which the help shows in their groups.
+
+    Args:
+        default: instead of the fields' own defaults.
+        more: what follows the help of a field, such as the known names.
+        recipe_defaults: whether the help shows the defaults of a recipe's fields.
 
     Raises:
         UsageError: a flag is not known, or stands there twice, or has no value, or one of a wrong type or beyond the
@@ -37,27 +57,109 @@ def parse(arguments: type[Arguments], description: str | None, **options: Any) -
 
     from tinybench.validation import validated
 
-    options |= {"use_underscores": True, "config": (tyro.conf.OmitArgPrefixes,), "registry": _registry()}
     _check_flags({"--help", *_flags_of(arguments)})
-    complaint = io.StringIO()
+    shown, complaint = io.StringIO(), io.StringIO()
     try:
-        # The help may be coloured, by control characters.
-        with (
-            contextlib.redirect_stderr(complaint),
-            contextlib.redirect_stdout(getattr(sys.stdout, "plain", sys.stdout)),
-        ):
-            parsed = tyro.cli(arguments, description=description, **options)
+        with contextlib.redirect_stderr(complaint), contextlib.redirect_stdout(shown):
+            parsed: Any = tyro.cli(
+                _for_parser(arguments, default, more or {}, recipe_defaults),
+                description=description,
+                use_underscores=True,
+                config=(tyro.conf.OmitArgPrefixes,),
+                registry=_registry(),
+            )
     except SystemExit as error:
         if not error.code:
+            for line in shown.getvalue().splitlines():
+                print(line if line.startswith("  ") else textwrap.fill(line, HELP_WIDTH))
             raise
-        raise UsageError(_unboxed(complaint.getvalue())) from None
+        raise UsageError(_sentence(complaint.getvalue())) from None
+    values = vars(parsed)
     for spec in dataclasses.fields(arguments):  # type: ignore[arg-type]
+        if _is_recipe(spec):
+            from tinybench.recipe import GROUPS
+
+            groups = [vars(values.pop(_identifier(title))) for title in GROUPS]
+            recipe: Any = spec.type
+            values[spec.name] = recipe(**{name: value for group in groups for name, value in group.items()})
+            continue  # a recipe checks itself
         required = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
-        if required and getattr(parsed, spec.name) == ():
+        if required and values[spec.name] == ():
             raise UsageError(f"--{spec.name} needs at least one value")
-        if not dataclasses.is_dataclass(spec.type):  # a recipe checks itself
-            validated(spec.type, getattr(parsed, spec.name), f"--{spec.name}", UsageError)
-    return parsed
+        validated(spec.type, values[spec.name], f"--{spec.name}", UsageError)
+    return arguments(**values)
+
+
+def _is_recipe(spec: "dataclasses.Field[Any]") -> bool:
+    return isinstance(spec.type, type) and dataclasses.is_dataclass(spec.type)
+
+
+def _identifier(title: str) -> str:
+    return title.replace(" ", "_")
+
+
+def _for_parser(arguments: type, default: Any, more: Mapping[str, str], recipe_defaults: bool) -> type:
+    """A dataclass of the same fields, with their help; those of a recipe are in one dataclass a group."""
+    fields: list[Any] = []
+    for spec in dataclasses.fields(arguments):
+        value = _default(spec) if default is None else getattr(default, spec.name)
+        if not _is_recipe(spec):
+            fields.append(_flag(spec, value, _docs(arguments)[spec.name] + more.get(spec.name, ""), shown=True))
+            continue
+        from tinybench.recipe import GROUPS
+
+        specs = {inner.name: inner for inner in dataclasses.fields(spec.type)}  # type: ignore[arg-type]
+        docs = _docs(spec.type)  # type: ignore[arg-type]
+        for title, names in GROUPS.items():
+            flags = [
+                _flag(specs[name], getattr(value, name), docs[name] + more.get(name, ""), shown=recipe_defaults)
+                for name in names
+            ]
+            group = dataclasses.make_dataclass(_identifier(title), flags, kw_only=True)
+            fields.append((_identifier(title), group, dataclasses.field(default_factory=group)))
+    return dataclasses.make_dataclass(arguments.__name__, fields, kw_only=True)
+
+
+def _default(spec: "dataclasses.Field[Any]") -> Any:
+    return spec.default if spec.default_factory is dataclasses.MISSING else spec.default_factory()
+
+
+def _flag(spec: "dataclasses.Field[Any]", value: Any, about: str, *, shown: bool) -> tuple[str, Any, Any]:
+    """A field with its help, in which the default stands where it says more than nothing, none and no."""
+    import tyro
+
+    says_nothing = value is dataclasses.MISSING or value is None or value is False or value in ("", (), {})
+    words = " ".join(map(str, value)) if isinstance(value, tuple) else value
+    hint = f"(default: {words})" if shown and not says_nothing else ""
+    kind: Any = Annotated[spec.type, tyro.conf.arg(help=about, help_behavior_hint=hint, metavar=_metavar(spec.type))]
+    if value is dataclasses.MISSING:
+        return spec.name, kind, dataclasses.field()
+    return spec.name, kind, dataclasses.field(default_factory=lambda: value)
+
+
+def _metavar(kind: Any) -> str | None:
+    """What stands for the value of a field that may also be None, which cannot be typed; else the parser's choice."""
+    if NoneType not in get_args(kind):
+        return None
+    inner = next(each for each in get_args(kind) if each is not NoneType)
+    word = (get_args(inner) or (inner,))[0].__name__.upper()
+    return f"[{word}]" if get_origin(inner) is tuple else word
+
+
+@functools.cache
+def _docs(kind: type) -> dict[str, str]:
+    """What stands below the fields of a dataclass, and of those that it inherits from."""
+    found = {spec.name: "" for spec in dataclasses.fields(kind)}
+    for base in reversed(kind.__mro__):
+        if not dataclasses.is_dataclass(base):
+            continue
+        (tree,) = ast.parse(inspect.getsource(base)).body
+        assert isinstance(tree, ast.ClassDef)
+        for statement, below in itertools.pairwise(tree.body):
+            match statement, below:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
+                    found[name] = " ".join(text.split())
+    return found
 
 
 def require(acts: bool, names: Collection[str], why: str) -> None:
@@ -91,8 +193,6 @@ def _flags_of(arguments: type) -> Iterator[str]:
             yield from _flags_of(spec.type)
         else:
             yield f"--{spec.name}"
-            for about in getattr(spec.type, "__metadata__", ()):
-                yield from getattr(about, "aliases", None) or ()
             if spec.type is bool:
                 yield f"--no_{spec.name}"
 
@@ -110,13 +210,12 @@ def _check_flags(known: set[str]) -> None:
         seen.add(switch)
 
 
-def _unboxed(text: str) -> str:
-    """The sentence in the parser's box."""
-    lines = [line.strip("│╭╮╰╯ ") for line in text.splitlines()]
-    rule = next((index for index, line in enumerate(lines) if index and set(line) == {"─"}), len(lines))
-    sentence = " ".join(filter(None, lines[1:rule])).removesuffix(".")
+def _sentence(text: str) -> str:
+    """What the parser complains of: below its title, between two rules."""
+    sentence = " ".join(re.split(r"^ +-{9,} *$", text, flags=re.MULTILINE)[1].split()).removesuffix(".")
     if sentence.startswith("Missing from"):  # then the flag with its help
-        return f"{lines[2].split()[0]} is missing, and --help explains it"
+        return f"{sentence.partition(': ')[2].split()[0]} is missing, and --help explains it"
+    sentence = re.sub(r" into tuple type .*", " as numbers", sentence)
     return sentence[:1].lower() + sentence[1:] + "; --help lists the flags"
 
 

@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from tinybench.cli import console
 from tinybench.runs import PREDICTIONS, pick_runs
@@ -12,7 +9,7 @@ from tinybench.runs import PREDICTIONS, pick_runs
 
 @dataclass(kw_only=True)
 class Arguments:
-    run: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--runs"])] = ()
+    run: tuple[str, ...] = ()
     """Runs under results_dir to average, two or more; each must have been tested."""
     model: tuple[str, ...] = ()
     """Networks, to take the only run of each; or names of runs, as --run."""

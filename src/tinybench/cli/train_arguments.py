@@ -18,6 +18,7 @@ from tinybench.recipe import (
     changes,
     check_run_name,
     get_recipe,
+    load_augmentations,
     load_recipes,
 )
 
@@ -92,8 +93,12 @@ def parse_arguments(description: str | None) -> tuple[Recipe, TrainArguments]:
     check_run_name(run_name, "run_name")
     checkpoint = _checkpoint(first.resume, first.results_dir / run_name)
     base, begun = _saved_recipe(checkpoint) if checkpoint else (get_recipe(name, recipes), False)
-    arguments = console.parse(TrainArguments, description, default=TrainArguments(settings=Draft(**base.as_dict())))
-
+    arguments = console.parse(
+        TrainArguments,
+        description,
+        default=TrainArguments(settings=Draft(**base.as_dict())),
+        more=known_names(recipes),
+    )
     arguments.run_name = run_name
     if first.resume is not None and checkpoint is None:
         if arguments.overwrite:
@@ -119,6 +124,16 @@ def _with_stated(base: Recipe, settings: Draft, begun: bool) -> Recipe:
     if followed := changes(base, recipe, but=names):
         print(f"the flags entail {', '.join(followed)}; state these too to have others", flush=True)
     return recipe
+
+
+def known_names(recipes: dict[str, Recipe]) -> dict[str, str]:
+    """What the help of a recipe's fields adds: the networks, recipes and augmentations that there are."""
+    models = sorted({recipe.model for recipe in recipes.values()})
+    return {
+        "model": f" Known: {', '.join(models)}.",
+        "recipe": f" Known: {', '.join(recipes)}.",
+        "augment": f" Known: {', '.join(load_augmentations())}.",
+    }
 
 
 def _recipe_of(model: str, recipes: dict[str, Recipe]) -> str:
