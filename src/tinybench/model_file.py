@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from tinybench.data.augment.operations import OPERATIONS
+from tinybench.data.augment.operations import OPERATIONS, Automatic, Erasing, Geometric, Pixelwise
 from tinybench.errors import UsageError
 from tinybench.models import MODELS
 from tinybench.recipe import Recipe, load_recipes
+
+KINDS = (Geometric, Automatic, Pixelwise, Erasing)
 
 
 def load_model_file(path: Path) -> dict[str, Recipe]:
@@ -16,7 +18,8 @@ def load_model_file(path: Path) -> dict[str, Recipe]:
     you a checkpoint cannot make you run code.
 
     Raises:
-        UsageError: the file is missing or broken, adds nothing, has no RECIPES, or reuses a name.
+        UsageError: the file is missing or broken, adds nothing, has no RECIPES, or reuses a name, or an operation is
+            not of a class that says what it does.
     """
     registries: dict[str, dict[str, Any]] = {"MODELS": MODELS, "OPERATIONS": OPERATIONS}
     before = {title: dict(registry) for title, registry in registries.items()}
@@ -30,6 +33,10 @@ def load_model_file(path: Path) -> dict[str, Recipe]:
             f"{path} registers no network and no operation; it must add an entry to MODELS of tinybench.models or to "
             "OPERATIONS of tinybench.data.augment.operations"
         )
+    for name in OPERATIONS.keys() - before["OPERATIONS"].keys():
+        if not (isinstance(OPERATIONS[name], type) and issubclass(OPERATIONS[name], KINDS)):
+            del OPERATIONS[name]
+            raise UsageError(f"{path}: {name} in OPERATIONS must be a class of {', '.join(k.__name__ for k in KINDS)}")
     if taken := sorted(recipes.keys() & load_recipes().keys()):
         raise UsageError(f"{path} has a recipe {taken[0]}, and so has config.py; give it a name of its own")
     return recipes
