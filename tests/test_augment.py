@@ -450,6 +450,7 @@ def test_names_are_resolved_for_a_run_and_old_ones_compare_equal():
         old, new = Recipe(augment=name), Recipe(augment=expression)
         assert anchored(old) == new == anchored(new)
         assert difference(old, new) == difference(new, old) == ""
+    assert difference(Recipe(augment="flip | rotate(2)"), Recipe(augment="flip|rotate(2)")) == ""
     assert "augment shift(4)|flip, not none" in difference(Recipe(augment="basic"), Recipe(augment="none"))
 
 

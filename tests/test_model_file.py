@@ -121,6 +121,7 @@ def test_the_recipes_of_the_file_come_back(my_net):
     [
         ("RECIPES = {}", "registers no network and no operation"),
         (INVERT.replace('OPERATIONS["invert"]', 'OPERATIONS["flip"]'), "replaces flip in OPERATIONS"),
+        (INVERT.replace("= Invert", "= Invert(0.5)"), "invert in OPERATIONS must be a class of Geometric"),
         ("from tinybench.models import MODELS\nMODELS['a'] = MODELS['vit']", "RECIPES"),
         ("1 / 0", "division by zero"),
         (MY_NET.replace('MODELS["my_net"]', 'MODELS["resnet"]'), "replaces resnet"),

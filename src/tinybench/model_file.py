@@ -14,9 +14,11 @@ def load_model_file(path: Path) -> dict[str, Recipe]:
     you a checkpoint cannot make you run code.
 
     Raises:
-        UsageError: the file is missing or broken, adds nothing, has no RECIPES, or reuses a name.
+        UsageError: the file is missing or broken, adds nothing, has no RECIPES, or reuses a name, or an operation is
+            not of a class that says what it does.
     """
-    from tinybench.data.augment.operations import OPERATIONS  # torch, which is slow to import
+    # Torch, which is slow to import.
+    from tinybench.data.augment.operations import OPERATIONS, Automatic, Erasing, Geometric, Pixelwise
     from tinybench.models import MODELS
 
     registries: dict[str, dict[str, Any]] = {"MODELS": MODELS, "OPERATIONS": OPERATIONS}
@@ -31,6 +33,11 @@ def load_model_file(path: Path) -> dict[str, Recipe]:
             f"{path} registers no network and no operation; it must add an entry to MODELS of tinybench.models or to "
             "OPERATIONS of tinybench.data.augment.operations"
         )
+    for name in OPERATIONS.keys() - before["OPERATIONS"].keys():
+        kinds = (Geometric, Automatic, Pixelwise, Erasing)
+        if not (isinstance(OPERATIONS[name], type) and issubclass(OPERATIONS[name], kinds)):
+            del OPERATIONS[name]
+            raise UsageError(f"{path}: {name} in OPERATIONS must be a class of {', '.join(k.__name__ for k in kinds)}")
     if taken := sorted(recipes.keys() & load_recipes().keys()):
         raise UsageError(f"{path} has a recipe {taken[0]}, and so has config.py; give it a name of its own")
     return recipes

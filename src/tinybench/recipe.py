@@ -542,8 +542,8 @@ def load_augmentations() -> dict[str, str]:
 
 
 def resolved_augmentation(augment: str) -> str:
-    """The expression that a name of AUGMENTATIONS stands for; an expression stays."""
-    return load_augmentations().get(augment, augment) or "none"
+    """The expression that a name of AUGMENTATIONS stands for; an expression stays, without its spaces."""
+    return "".join(load_augmentations().get(augment, augment).split()) or "none"
 
 
 def _run(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tinybench.errors import UsageError
 from tinybench.recipe import load_augmentations, resolved_augmentation
 from tinybench.validation import validated
 
-TERM = re.compile(r"\s*(\w+)\s*(?:\(([^()|]*)\))?\s*", re.ASCII)
+TERM = re.compile(r"(\w+)(?:\(([^()|]*)\))?", re.ASCII)
 NOTHING = "none"
 
 
@@ -23,11 +23,11 @@ def parse(augment: str) -> tuple[Operation, ...]:
         UsageError: naming the operation that is not known, has a wrong parameter or cannot stand where it does.
     """
     expression = resolved_augmentation(augment)
-    if expression.strip() == NOTHING:
+    if expression == NOTHING:
         return ()
     operations: list[Operation] = []
     for place, term in enumerate(expression.split("|"), 1):
-        where = f"augment: operation {place}, {term.strip()!r}"
+        where = f"augment: operation {place}, {term!r}"
         operation = _operation(term, where)
         for earlier in operations:
             if type(earlier) is type(operation) or (operation.part and earlier.part == operation.part):
@@ -51,7 +51,7 @@ def _operation(term: str, where: str) -> Operation:
             f"joined by |, beside those of a --model_file: {known}"
         )
     specs = dataclasses.fields(kind)
-    words = [word.strip() for word in match[2].split(",")] if match[2] and match[2].strip() else []
+    words = match[2].split(",") if match[2] else []
     needed = sum(spec.default is dataclasses.MISSING for spec in specs)
     if not needed <= len(words) <= len(specs):
         raise UsageError(f"{where}, has {len(words)} parameters; it is {kind.signature()}")
