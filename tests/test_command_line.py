@@ -207,7 +207,7 @@ def test_json_of_any_depth_or_shape_is_one_line(tmp_path):
     with pytest.raises(UserError, match="no regular file"):
         read_json(tmp_path / "pipe.json")
     path.write_text(json.dumps({"train_loss": [1, "x"]}))
-    with pytest.raises(UserError, match=r"history\.json is damaged: train_loss\.1 must be a valid number, not 'x'"):
+    with pytest.raises(UserError, match=r"history\.json is damaged: train_loss\[1\] must be a valid number, not 'x'"):
         read_json(path, formats.History)
 
 

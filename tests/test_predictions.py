@@ -226,18 +226,18 @@ def test_the_command_prints_and_writes(tmp_path, monkeypatch, capsys):
         "test_images": 90,
         "classes": 7,
     }
-    assert command(monkeypatch, "--runs", *runs, "--results_dir", tmp_path, "--name", "both") == 0
+    assert command(monkeypatch, "--run", *runs, "--results_dir", tmp_path, "--name", "both") == 0
     assert (tmp_path / "ensembles" / "both.json").exists()
 
 
 def test_the_command_refuses(tmp_path, monkeypatch, capsys):
     save(tmp_path, "a")
     for status, arguments in (
-        (2, ["--runs", "a"]),
-        (2, ["--runs", "a", "a"]),
-        (2, ["--runs", "a", "b", "--name", "../x"]),
-        (2, ["--runs", "a", "b" * 300]),
-        (1, ["--runs", "a", "b"]),
+        (2, ["--run", "a"]),
+        (2, ["--run", "a", "a"]),
+        (2, ["--run", "a", "b", "--name", "../x"]),
+        (2, ["--run", "a", "b" * 300]),
+        (1, ["--run", "a", "b"]),
     ):
         assert command(monkeypatch, *arguments, "--results_dir", tmp_path) == status
         assert len(capsys.readouterr().err.splitlines()) == 1
