@@ -13,13 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
+from tinybench import metrics
 from tinybench.cli.infer import list_images
 from tinybench.cli.run_arguments import RunArguments
 from tinybench.data import datasets
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation import evaluate
 from tinybench.evaluation.evaluate import EvalOptions
-from tinybench.inference import metrics
 from tinybench.inference.checkpoint import load_network, read_checkpoint, write_checkpoint
 from tinybench.inference.predictor import Predictor, predict_logits
 from tinybench.recipe import Recipe, RunOptions
