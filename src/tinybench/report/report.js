@@ -30,8 +30,10 @@ const METRIC_COLUMNS = Object.fromEntries(Object.entries(data.metrics).map(([key
   [key, { ...column, format: fixed(digits), views: key === "test_acc_mean" ? "accuracy cost" : "accuracy" }]));
 
 const COLUMNS = {
-  ...METRIC_COLUMNS,
+  test_acc_mean: METRIC_COLUMNS.test_acc_mean,
+  test_top5_acc_mean: METRIC_COLUMNS.test_top5_acc_mean,
   val_acc: { title: "Validation", unit: "top-1, %", best: "high", format: fixed(2), views: "accuracy", about: "Top-1 on the held-out training images at the best epoch. The epoch was chosen on it, so it flatters a little." },
+  ...METRIC_COLUMNS,
   seeds: { title: "Seeds", unit: "", best: "high", format: fixed(0), views: "accuracy cost", about: "Trainings from different random numbers that the means are taken over." },
   epochs: { title: "Epochs", unit: "", best: "low", format: fixed(0), views: "accuracy cost", about: "Passes over the training images." },
   best_weights: { title: "Weights", text: true, views: "accuracy", about: "Whether the best epochs' weights, which were tested, are those that training left or their moving average; of some seeds perhaps one, of some the other." },
