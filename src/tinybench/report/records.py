@@ -38,7 +38,7 @@ def board_record(board: Board) -> dict[str, Any]:
     classes = {name: found for name, found in classes.items() if first and found.ids == first.ids}
     # Rows of the same colour are told apart by their dashes; networks that are added never have the plain line.
     styles: Counter[str] = Counter()
-    rows = []
+    rows: list[dict[str, Any]] = []
     sorted_rows = sorted(board.rows, key=lambda row: row.label)
     for row, beaten in zip(sorted_rows, beaten_by(sorted_rows), strict=True):
         color = model_color(row.model)
