@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinybench.inference.metrics import confusion_matrix, ece, nll, per_class_accuracy, topk_accuracy
+from tinybench.metrics import confusion_matrix, ece, nll, per_class_accuracy, topk_accuracy
 from tinybench.runtime.files import write_json
 
 # Accuracy in percent, parameters, operations, seconds an epoch, MiB.

@@ -9,13 +9,13 @@ from scipy.optimize import minimize_scalar
 from test_testing import main_of, save
 from torch.nn import functional as F
 
+from tinybench import metrics
 from tinybench.data import datasets, split
 from tinybench.data.augment.policy import normalize
 from tinybench.errors import UserError
 from tinybench.evaluation.calibration import COLDEST, HOTTEST, fit_temperature
 from tinybench.evaluation.evaluate import EvalOptions, load_validation_images
 from tinybench.evaluation.evaluate import evaluate_checkpoint as check
-from tinybench.inference import metrics
 from tinybench.inference.checkpoint import load_network, read_checkpoint, write_checkpoint
 from tinybench.inference.predictor import predict_logits
 

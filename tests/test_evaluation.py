@@ -13,16 +13,17 @@ import pytest
 import torch
 from PIL import Image
 
+from tinybench import metrics
 from tinybench.cli.infer import list_images
 from tinybench.cli.run_arguments import RunArguments
 from tinybench.data import datasets
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation import evaluate
 from tinybench.evaluation.evaluate import EvalOptions
-from tinybench.inference import metrics
 from tinybench.inference.checkpoint import load_network, read_checkpoint, write_checkpoint
 from tinybench.inference.predictor import Predictor, predict_logits
 from tinybench.recipe import Recipe, RunOptions
+from tinybench.report import collect
 from tinybench.runs import find_checkpoint, find_runs, pick_runs
 from tinybench.training.trainer import train
 
@@ -119,7 +120,9 @@ def test_results_and_predictions_agree(results, options):
     assert (saved["logits"].dtype, saved["logits"].shape) == (np.float16, (200, 4))
     assert saved["class_ids"].tolist() == list(written["per_class_accuracy"])
     right = saved["logits"].argmax(1) == saved["labels"]
-    assert written["test_acc"] == pytest.approx(100 * right.mean(), abs=1)  # float16 may turn a tie
+    assert written["test_acc"] == pytest.approx(100 * right.mean())
+    numbers = metrics.scores(saved["logits"], saved["labels"])
+    assert {key: written[key] for key in numbers} == numbers  # to the last bit
     assert written["test_top5_acc"] == 100
     assert np.mean(list(written["per_class_accuracy"].values())) == pytest.approx(written["test_acc"])
     assert np.trace(written["confusion_matrix"]) / 200 == pytest.approx(written["test_acc"] / 100)
@@ -127,6 +130,31 @@ def test_results_and_predictions_agree(results, options):
     assert 0 <= written["ece"] <= 1
     assert written["dataset"]["test_images"] == 200
     assert not any(key.startswith("tta") for key in written)
+
+
+def test_a_metric_is_one_function_and_one_entry(results, options, tmp_path, monkeypatch):
+    def margin(logits, labels):
+        return float(np.ptp(logits, axis=1).mean())
+
+    entry = metrics.Metric(
+        compute=margin, title="Margin", better="high", digits=1, line="margin {:.1f}", help="Spread."
+    )
+    monkeypatch.setitem(metrics.METRICS, "margin", entry)
+    shutil.copytree(results / "tiny", tmp_path / "tiny")
+    written = evaluate.evaluate_run(tmp_path / "tiny", options)
+    assert written["margin"] > 0
+    assert f"margin {written['margin']:.1f}" in evaluate.result_line("tiny", written)
+    page = collect(tmp_path)
+    assert page["metrics"]["margin_mean"]["title"] == "Margin"
+    assert float(page["groups"][0]["rows"][0]["cells"]["margin_mean"]) == pytest.approx(written["margin"])
+
+
+def test_stored_logits_keep_the_order_of_nearly_equal_ones():
+    logits = torch.tensor([[20.0, 20.001, -1e6], [3.0, 1.0, 2.0]])
+    assert logits.half().argmax(1).tolist() == [0, 0]
+    stored = evaluate.as_stored(logits)
+    assert stored.argmax(1).tolist() == [1, 0]
+    assert stored.isfinite().all()
 
 
 def test_tta_and_other_weights_have_keys_and_files_of_their_own(results, demo_data):

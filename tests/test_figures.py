@@ -14,11 +14,11 @@ from tinybench.cli.plot_comparison import COMPARISON
 from tinybench.errors import Notice, UsageError, UserError, noticed
 from tinybench.figures.style import LINES, MARKERS, styles
 from tinybench.figures.training import mean_curve
-from tinybench.results.answers import agreement_matrices, pooled, predictions_by_recipe
+from tinybench.metrics import reliability_table
 from tinybench.results.colors import MODEL_COLORS, NETWORK_TITLES, model_color
 from tinybench.results.costs import cost_table, pareto_front
 from tinybench.results.groups import comparable_runs, group_runs
-from tinybench.results.predictions import reliability_table
+from tinybench.results.predictions import agreement_matrices, pooled, predictions_by_recipe
 from tinybench.results.runs import PUBLISHED_COLUMNS, load_runs, read_published
 from tinybench.runtime.files import read_json, write_json
 
@@ -293,7 +293,8 @@ def test_the_reliability_diagram_shows_the_bins_of_all_seeds(six):
     figure = figures.reliability_diagram(six)
     ax = figure.axes[1]
     answers = predictions_by_recipe(six)[LABELS["vgg"]]
-    table = reliability_table(pooled(answers, "vgg"))
+    together = pooled(answers, "vgg")
+    table = reliability_table(together.logits, together.labels)
     assert table["count"].sum() == 2 * 200
     np.testing.assert_allclose([bar.get_height() for bar in ax.patches], table["accuracy"].fillna(0))
     np.testing.assert_allclose(ax.lines[1].get_ydata(), table["count"] / 400)

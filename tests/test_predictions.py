@@ -11,10 +11,10 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_cohen_kappa
 
+from tinybench import metrics
 from tinybench.cli.commands import start
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation.evaluate import write_predictions
-from tinybench.inference import metrics
 from tinybench.results.ensembles import write_ensemble
 from tinybench.results.predictions import (
     Predictions,
@@ -22,9 +22,7 @@ from tinybench.results.predictions import (
     correct_by_model,
     ensemble,
     read_predictions,
-    reliability_table,
     scores,
-    topk_accuracy,
 )
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -69,14 +67,14 @@ def test_scores_are_those_of_the_test(tmp_path, skill):
         },
         abs=1e-6,
     )
-    assert topk_accuracy(read, 100) == 100
+    assert metrics.topk_accuracy(read.logits, read.labels, 100) == 100
 
 
 def test_reliability_table_by_hand():
     # Two classes: the logarithms of 0.9, 0.6 and 1 beside those of the rest.
     with np.errstate(divide="ignore"):
         logits = np.log(np.array([[0.9, 0.1], [0.88, 0.12], [0.4, 0.6], [1, 1e-30]])).astype(np.float32)
-    table = reliability_table(Predictions("x", logits, np.array([0, 1, 1, 0]), CLASS_IDS[:2]), bins=5)
+    table = metrics.reliability_table(logits, np.array([0, 1, 1, 0]), bins=5)
     assert table["count"].tolist() == [0, 0, 0, 1, 3]
     assert table["low"].tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
     assert table["high"].tolist() == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])

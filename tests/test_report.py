@@ -19,7 +19,8 @@ import seaborn as sns
 from tinybench.errors import UsageError
 from tinybench.models import MODELS
 from tinybench.report import build_report, collect, render
-from tinybench.report.records import class_record, robustness_record
+from tinybench.report.records import beaten_by, class_record, robustness_record
+from tinybench.report.rows import Row
 from tinybench.results.classes import classes_of
 from tinybench.results.colors import MODEL_COLORS, NETWORK_TITLES, OTHER_COLORS, model_color
 
@@ -631,3 +632,9 @@ def test_everything_is_reached_by_tab(page):
         "class-list",
     ):
         assert name in reached, name
+
+
+def test_the_front_of_any_selection_is_what_it_does_not_beat():
+    points = [(1, 50), (2, 40), (2, 60), (2, 60), (3, 70), ("", 90)]
+    rows = [Row(str(i), "m", {"flops": str(x), "test_acc_mean": str(y)}) for i, (x, y) in enumerate(points)]
+    assert [beaten["flops"] for beaten in beaten_by(rows)] == [[], [0, 2, 3], [], [2], [], []]

@@ -25,7 +25,8 @@ class Arguments:
 
 def main() -> None:
     arguments = console.parse(Arguments, __doc__)
-    from tinybench.results.ensembles import score_line, write_ensemble
+    from tinybench.metrics import score_line
+    from tinybench.results.ensembles import write_ensemble
 
     runs = (*arguments.run, *pick_runs(arguments.results_dir, models=arguments.model, file=PREDICTIONS))
     path, results = write_ensemble(arguments.results_dir, runs, arguments.name, force=arguments.force)

@@ -16,12 +16,12 @@ from torch import Tensor
 from tqdm import tqdm
 from typing_extensions import TypedDict  # pydantic wants this one on Python 3.11
 
+from tinybench import metrics
 from tinybench.data import datasets, split
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UserError, printable
 from tinybench.evaluation.calibration import fit_temperature
 from tinybench.formats import SHOWN
-from tinybench.inference import metrics
 from tinybench.inference.checkpoint import check_data, weights_fingerprint
 from tinybench.inference.predictor import Predictor
 from tinybench.recipe import Recipe
@@ -163,7 +163,10 @@ def evaluate_checkpoint(path: Path, options: EvalOptions) -> dict[str, Any]:
 def former_results(network: TestedNetwork) -> dict[str, Any]:
     """The results of an earlier test that gave all that the options ask for and still holds; empty if there is none."""
     former = network.former(RESULTS)
-    wanted = [key for option, keys in ADDED.items() if getattr(network.options, option) for key in keys]
+    wanted = [
+        *metrics.METRICS,
+        *(key for option, keys in ADDED.items() if getattr(network.options, option) for key in keys),
+    ]
     whole = network.result_path(PREDICTIONS).exists() and all(key in former for key in wanted)
     return former if whole else {}
 
@@ -184,16 +187,15 @@ def evaluate(network: TestedNetwork) -> dict[str, Any]:
         logits = network.predictor.logits(images, tick=bar.update)
         synchronize(options.device)
         seconds = time.perf_counter() - started
-        logits, labels = logits.cpu(), images.labels
+        logits, labels = as_stored(logits.cpu()), images.labels
         if options.tta:
-            added |= headline(network.predictor.logits(images, flip_tta=True, tick=bar.update).cpu(), labels, "tta")
+            added |= with_tta(network.predictor.logits(images, flip_tta=True, tick=bar.update).cpu(), labels)
     if options.calibrate:
         added |= calibrated(network, logits, labels)
     confusion = metrics.confusion_matrix(logits, labels)
     results = {
-        **headline(logits, labels, "test"),
-        "nll": metrics.nll(logits, labels),
-        "ece": metrics.ece(logits, labels),
+        "test_loss": metrics.nll(logits, labels),
+        **metrics.scores(logits, labels),
         **_kept(network),
         **added,
         "tested": network.tested,
@@ -266,7 +268,7 @@ def weights_name(path: Path, weights: Weights) -> str:
     return "best" if path.name == CHECKPOINTS["best"] else path.stem
 
 
-def per_class(confusion: Tensor, class_ids: tuple[str, ...]) -> dict[str, float | None]:
+def per_class(confusion: np.ndarray, class_ids: tuple[str, ...]) -> dict[str, float | None]:
     """Percent right by class id; None for a class without test images, since JSON has no NaN."""
     accuracies = metrics.per_class_accuracy(confusion).tolist()
     return {key: None if math.isnan(value) else value for key, value in zip(class_ids, accuracies, strict=True)}
@@ -288,12 +290,12 @@ def calibrated(network: TestedNetwork, logits: Tensor, labels: Tensor) -> dict[s
     }
 
 
-def headline(logits: Tensor, labels: Tensor, prefix: str) -> dict[str, float]:
+def with_tta(logits: Tensor, labels: Tensor) -> dict[str, float]:
     """Loss (plain cross entropy, in nats), top-1 and top-5 in percent."""
     return {
-        f"{prefix}_loss": metrics.nll(logits, labels),
-        f"{prefix}_acc": metrics.topk_accuracy(logits, labels, 1),
-        f"{prefix}_top5_acc": metrics.topk_accuracy(logits, labels, 5),
+        "tta_loss": metrics.nll(logits, labels),
+        "tta_acc": metrics.topk_accuracy(logits, labels, 1),
+        "tta_top5_acc": metrics.topk_accuracy(logits, labels, 5),
     }
 
 
@@ -328,6 +330,16 @@ def load_validation_images(checkpoint: dict[str, Any], data_dir: Path, dataset: 
     return images
 
 
+def as_stored(logits: Tensor) -> Tensor:
+    """The logits as predictions.npz holds them, float32 again, so that its reader gets the numbers of the test itself.
+
+    The softmax stays when the largest logit of each image becomes 0, and float16 is finest there: nearly equal logits
+    keep their order.
+    """
+    relative = logits - logits.amax(1, keepdim=True)
+    return relative.clamp(min=torch.finfo(torch.float16).min).half().float()
+
+
 def write_predictions(path: Path, logits: Tensor, images: ImageSet) -> None:
     """Logits (float16), labels and class ids, so that no analysis has to run the network again."""
     content = io.BytesIO()
@@ -342,11 +354,8 @@ def write_predictions(path: Path, logits: Tensor, images: ImageSet) -> None:
 
 def result_line(name: str, results: dict[str, Any]) -> str:
     """One row of the table of results."""
-    line = (
-        f"{printable(name):<24} top-1 {results['test_acc']:6.2f} %   top-5 {results['test_top5_acc']:6.2f} %   "
-        f"loss {results['test_loss']:.4f}   ECE {results['ece']:.4f}   {results['dataset']['test_images']:,} images, "
-        f"{results['images_per_second']:,.0f}/s"
-    )
+    images = f"{results['dataset']['test_images']:,} images, {results['images_per_second']:,.0f}/s"
+    line = f"{metrics.score_line(name, results)}   {images}"
     if "temperature" in results:
         line += f"   at temperature {results['temperature']:.3f}: ECE {results['ece_calibrated']:.4f}"
     if "tta_acc" in results:

@@ -8,9 +8,9 @@ from matplotlib.patches import Patch
 
 from tinybench.errors import UserError
 from tinybench.figures.style import fitted, heat_map, new_figure, note, panels, styles, title_of, weights_note
-from tinybench.results.answers import agreement_matrices, correct_by_recipe, pooled, predictions_by_recipe
+from tinybench.metrics import reliability_table
 from tinybench.results.groups import tested
-from tinybench.results.predictions import reliability_table, scores
+from tinybench.results.predictions import agreement_matrices, correct_by_recipe, pooled, predictions_by_recipe, scores
 from tinybench.results.runs import RunResults
 from tinybench.stats.intervals import bootstrap_interval
 from tinybench.stats.significance import critical_difference_groups, pairwise_comparisons
@@ -31,7 +31,8 @@ def reliability_diagram(runs: Sequence[RunResults]) -> Figure:
     by_recipe, style = predictions_by_recipe(runs), styles(runs)
     figure, axes = panels(len(by_recipe), 3, 3.2, 3.1, sharex=True, sharey=True)
     for (label, members), ax in zip(by_recipe.items(), axes, strict=True):
-        bins = reliability_table(pooled(members, label))
+        together = pooled(members, label)
+        bins = reliability_table(together.logits, together.labels)
         middle, width = (bins["low"] + bins["high"]) / 2, bins["high"] - bins["low"]
         bars = ax.bar(middle, bins["accuracy"].fillna(0), width, color=style[label].color, edgecolor="white")
         for bar, count in zip(bars, bins["count"], strict=True):

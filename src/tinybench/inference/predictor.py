@@ -16,8 +16,8 @@ from tinybench.data.augment.policy import normalize
 from tinybench.data.batches import eval_batches
 from tinybench.data.imageset import ImageSet
 from tinybench.data.prepare.decode import decode_square
+from tinybench.errors import UserError
 from tinybench.inference.checkpoint import load_network, read_checkpoint
-from tinybench.inference.metrics import require_finite
 from tinybench.recipe import Recipe
 from tinybench.runtime.device import autocast, check_precision, memory_format, nhwc_is_right
 from tinybench.runtime.progress import Heartbeat
@@ -203,3 +203,14 @@ class Predictor:
 
     def _by_channel(self, values: Sequence[float]) -> Tensor:
         return torch.tensor(values, device=self.device).view(3, 1, 1)
+
+
+def require_finite(logits: Tensor, source: Path) -> Tensor:
+    """The logits themselves, of the network in the file `source`; once one is NaN, their order means nothing.
+
+    Raises:
+        UserError: a logit is NaN or infinite.
+    """
+    if not logits.isfinite().all():
+        raise UserError(f"{source} answers with NaN or infinity; train it again with a lower --lr")
+    return logits

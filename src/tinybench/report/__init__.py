@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tinybench.errors import UsageError, noticed
+from tinybench.metrics import report_columns
 from tinybench.recipe import check_run_name
-from tinybench.report.records import board_record
+from tinybench.report.records import COSTS, board_record
 from tinybench.report.rows import make_boards
 from tinybench.results.comparison import TABLE
 from tinybench.results.runs import PUBLISHED, attempt, load_runs, read_table
@@ -54,6 +55,8 @@ def collect(results_dir: Path, plan: str = "") -> dict[str, Any]:
     return {
         "plan": plan,
         "built": datetime.date.today().isoformat(),
+        "metrics": report_columns(),
+        "costs": COSTS,
         "groups": records,
         "problems": notices,
         "published": published,

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from tinybench.report.notices import notices
-from tinybench.report.rows import Board
+from tinybench.report.rows import Board, Row
 from tinybench.results.classes import ClassResults, mistakes_of, run_classes
 from tinybench.results.colors import MODEL_COLORS, model_color
 from tinybench.results.comparison import TABLE
@@ -24,6 +24,8 @@ BY_CLASS = {"confusion_matrix", "per_class_accuracy", "class_names"}
 # What the page keeps of a matrix of 200 x 200 numbers.
 PAIRS = 40
 MISTAKES_PER_CLASS = 3
+# Columns that accuracy is drawn against.
+COSTS = ("parameters", "flops", "training_seconds_mean", "latency_ms", "peak_memory_mb")
 
 
 def board_record(board: Board) -> dict[str, Any]:
@@ -36,8 +38,9 @@ def board_record(board: Board) -> dict[str, Any]:
     classes = {name: found for name, found in classes.items() if first and found.ids == first.ids}
     # Rows of the same colour are told apart by their dashes; networks that are added never have the plain line.
     styles: Counter[str] = Counter()
-    rows = []
-    for row in sorted(board.rows, key=lambda row: row.label):
+    rows: list[dict[str, Any]] = []
+    sorted_rows = sorted(board.rows, key=lambda row: row.label)
+    for row, beaten in zip(sorted_rows, beaten_by(sorted_rows), strict=True):
         color = model_color(row.model)
         names = [run.name for run in row.runs]
         rows.append(
@@ -49,6 +52,8 @@ def board_record(board: Board) -> dict[str, Any]:
                 "style": styles[color] + (row.model not in MODEL_COLORS),
                 "cells": row.cells,
                 "val_acc": rounded(fmean(run.val_acc for run in row.runs)) if row.runs else None,
+                "index": len(rows),
+                "beaten_by": beaten,
                 "runs": [run_record(run) for run in row.runs],
                 "classes": class_record([classes[name] for name in names if name in classes]),
                 "robustness": robustness_record([robustness[name] for name in names if name in robustness]),
@@ -144,21 +149,71 @@ def robustness_record(seeds: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
             if isinstance(value, int | float):
                 numbers[name].append(value)
     means = {name: rounded(fmean(values)) for name, values in numbers.items()}
+    each = {key: _mean_curve(found) for key, found in curves.items()}
+    families = defaultdict(list)
+    for (kind, family, _), curve in each.items():
+        if kind == "corruptions":
+            families[kind, family, family].append(curve)
+    others = {key: [curve] for key, curve in each.items() if key[0] != "corruptions"}
     return {
         "seeds": len(seeds),
         "clean": means.pop("clean_acc"),
-        "curves": [
-            {"kind": kind, "family": family, "name": name, **_mean_curve(found)}
-            for (kind, family, name), found in curves.items()
-        ],
+        "curves": [_curve_record(key, [curve]) for key, curve in each.items()],
+        "families": [_curve_record(key, members) for key, members in (families | others).items()],
         "numbers": means,
     }
 
 
-def _mean_curve(seeds: Sequence[dict[float, float]]) -> dict[str, list[float]]:
-    """The mean at every x that all seeds have."""
-    xs = sorted(set.intersection(*(set(seed) for seed in seeds)))
-    return {"x": xs, "accuracy": [rounded(fmean(seed[x] for seed in seeds)) for x in xs]}
+def _mean_curve(curves: Sequence[dict[float, float]]) -> dict[float, float]:
+    """The mean at every x that all curves have."""
+    xs = sorted(set.intersection(*(set(curve) for curve in curves)))
+    return {x: fmean(curve[x] for curve in curves) for x in xs}
+
+
+def _curve_record(key: tuple[str, str, str], members: Sequence[dict[float, float]]) -> dict[str, Any]:
+    """The mean curve of some; `mean` is its mean over x, None where it has no points."""
+    curve = _mean_curve(members)
+    accuracy = list(curve.values())
+    return {
+        **dict(zip(("kind", "family", "name"), key, strict=True)),
+        "count": len(members),
+        "x": list(curve),
+        "accuracy": rounded(accuracy),
+        "mean": rounded(fmean(accuracy)) if accuracy else None,
+    }
+
+
+def beaten_by(rows: Sequence[Row]) -> list[dict[str, list[int]]]:
+    """For each row, by cost, the rows at no higher cost and no lower accuracy; of equal rows the first beats the rest.
+
+    A selection's Pareto front is its rows that are beaten by none of it.
+    """
+    return [
+        {cost: [j for j, b in enumerate(rows) if _beats(b, a, cost, first=j < i)] for cost in COSTS}
+        for i, a in enumerate(rows)
+    ]
+
+
+def _beats(row: Row, other: Row, cost: str, *, first: bool) -> bool:
+    points = [(_number(each, cost), -_accuracy(each)) for each in (row, other)]
+    if not all(math.isfinite(value) for point in points for value in point) or points[0][0] <= 0:
+        return False
+    (cost_a, error_a), (cost_b, error_b) = points
+    return cost_a <= cost_b and error_a <= error_b and (points[0] != points[1] or first)
+
+
+def _accuracy(row: Row) -> float:
+    """On the test images, or on the validation images where it was not tested."""
+    tested = _number(row, "test_acc_mean")
+    return tested if math.isfinite(tested) or not row.runs else fmean(run.val_acc for run in row.runs)
+
+
+def _number(row: Row, column: str) -> float:
+    """A cell as a number; NaN where it is empty or text."""
+    try:
+        return float(row.cells.get(column) or "nan")
+    except ValueError:
+        return math.nan
 
 
 def rounded(value: Any) -> Any:

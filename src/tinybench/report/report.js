@@ -26,12 +26,14 @@ const state = {
 
 // ---- columns of the leaderboard: best says which end is better; views is where a column stands beside "all"
 
+const METRIC_COLUMNS = Object.fromEntries(Object.entries(data.metrics).map(([key, { digits, ...column }]) =>
+  [key, { ...column, format: fixed(digits), views: key === "test_acc_mean" ? "accuracy cost" : "accuracy" }]));
+
 const COLUMNS = {
-  test_acc_mean: { title: "Top-1", unit: "%", best: "high", format: fixed(2), views: "accuracy cost", about: "Test images whose class the network puts first; the mean over seeds, below it the 95 % interval where there are two seeds or more." },
-  test_top5_acc_mean: { title: "Top-5", unit: "%", best: "high", format: fixed(2), views: "accuracy", about: "Test images whose class is among the network's first five." },
+  test_acc_mean: METRIC_COLUMNS.test_acc_mean,
+  test_top5_acc_mean: METRIC_COLUMNS.test_top5_acc_mean,
   val_acc: { title: "Validation", unit: "top-1, %", best: "high", format: fixed(2), views: "accuracy", about: "Top-1 on the held-out training images at the best epoch. The epoch was chosen on it, so it flatters a little." },
-  nll_mean: { title: "NLL", unit: "nats", best: "low", format: fixed(3), views: "accuracy", about: "Mean negative log-likelihood of the right class; it punishes confident mistakes." },
-  ece_mean: { title: "ECE", unit: "", best: "low", format: fixed(3), views: "accuracy", about: "Expected calibration error: how far confidence and accuracy lie apart; 0 is perfect." },
+  ...METRIC_COLUMNS,
   seeds: { title: "Seeds", unit: "", best: "high", format: fixed(0), views: "accuracy cost", about: "Trainings from different random numbers that the means are taken over." },
   epochs: { title: "Epochs", unit: "", best: "low", format: fixed(0), views: "accuracy cost", about: "Passes over the training images." },
   best_weights: { title: "Weights", text: true, views: "accuracy", about: "Whether the best epochs' weights, which were tested, are those that training left or their moving average; of some seeds perhaps one, of some the other." },
@@ -246,7 +248,7 @@ function download() {
 
 // ---- accuracy against cost
 
-const COSTS = ["parameters", "flops", "training_seconds_mean", "latency_ms", "peak_memory_mb"];
+const COSTS = data.costs;
 
 function drawCost() {
   const point = (row) => ({ row, x: number(row, state.cost), y: accuracy(row), low: number(row, "test_acc_low"), high: number(row, "test_acc_high") });
@@ -256,8 +258,9 @@ function drawCost() {
   if (!points.length) return $("cost-chart").replaceChildren(empty(chosen().length ? "Nothing is known of both accuracy and cost of these models." : NONE_SELECTED));
   const { title, unit, format } = column(state.cost);
   const yTitle = tested.length ? "Top-1 on test, %" : "Top-1 on validation, %";
-  // The Pareto front: going to higher cost, every model that is more accurate than all cheaper ones.
-  const front = [...points].sort((a, b) => a.x - b.x || b.y - a.y).filter(({ y }, i, sorted) => sorted.slice(0, i).every((other) => other.y < y));
+  // The Pareto front: the models that no other one of the selection beats.
+  const drawn = new Set(points.map(({ row }) => row.index));
+  const front = points.filter(({ row }) => !row.beaten_by[state.cost].some((index) => drawn.has(index))).sort((a, b) => a.x - b.x);
   scatter($("cost-chart"), {
     label: `${yTitle} against ${costTitle(state.cost)}: ${points.map(({ row, x, y }) => `${row.label} ${percent(y)}, ${format(x)}`).join("; ")}`,
     points, front, x: { title: [title, unit].filter(Boolean).join(", "), format }, y: { title: yTitle, format: percent, tick: significant(4) },
@@ -403,14 +406,7 @@ const KINDS = { corruptions: "severity", attacks: "radius", occlusion: "size" };
 
 /** Curves by name, {kind, family, name, x, accuracy}, of one row: all, or the mean of each family of corruptions. */
 function robustnessCurves(row) {
-  const { curves } = row.robustness;
-  if (state.detail === "each") return curves;
-  const families = Map.groupBy(curves.filter(({ kind }) => kind === "corruptions"), ({ family }) => family);
-  const means = [...families].map(([family, members]) => {
-    const x = members[0].x.filter((value) => members.every((member) => member.x.includes(value)));
-    return { kind: "corruptions", family, name: family, x, accuracy: x.map((value) => mean(members.map((member) => member.accuracy[member.x.indexOf(value)]))), count: members.length };
-  });
-  return [...means, ...curves.filter(({ kind }) => kind !== "corruptions")];
+  return state.detail === "each" ? row.robustness.curves : row.robustness.families;
 }
 
 function drawRobustness() {
@@ -455,7 +451,7 @@ function drawRobustnessNumbers(rows) {
       line("undisturbed", rows.map((row) => row.robustness.clean), percent),
       names.map((key) => {
         const [kind, name] = key.split("\n");
-        return line(words(name), rows.map((row) => mean(row.robustness.curves.find((found) => found.kind === kind && found.name === name)?.accuracy ?? [])), percent);
+        return line(words(name), rows.map((row) => row.robustness.curves.find((found) => found.kind === kind && found.name === name)?.mean), percent);
       }),
       numbers.map((name) => line(words(name), rows.map((row) => row.robustness.numbers[name]), significant(4))))));
 }

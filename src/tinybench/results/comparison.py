@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tinybench.errors import UserError, notice, printable
+from tinybench.metrics import METRICS
 from tinybench.results.groups import averaged, group_runs
 from tinybench.results.runs import RunResults, load_runs, read_table
 from tinybench.runtime.files import write_text
@@ -122,8 +123,7 @@ def recipe_row(runs: Sequence[RunResults]) -> dict[str, Any]:
         "flops": flops,
     }
     for column, weights, key in (
-        ("test_acc", "best", "test_acc"),
-        ("test_top5_acc", "best", "test_top5_acc"),
+        *((key, "best", key) for key, metric in METRICS.items() if metric.interval),
         ("last_acc", "last", "test_acc"),
         ("ema_acc", "ema", "test_acc"),
     ):
@@ -140,8 +140,11 @@ def recipe_row(runs: Sequence[RunResults]) -> dict[str, Any]:
     return row | {
         "best_weights": averaged(runs),
         "val_acc_mean": fmean(run.val_acc for run in runs),
-        "nll_mean": known_mean(run.tests["best"].get("nll") for run in tested),
-        "ece_mean": known_mean(run.tests["best"].get("ece") for run in tested),
+        **{
+            f"{key}_mean": known_mean(run.tests["best"].get(key) for run in tested)
+            for key, metric in METRICS.items()
+            if not metric.interval
+        },
         "training_seconds_mean": 3600 * hours,
         "images_per_second_train": known_mean(known_mean(run.history.get("images_per_second", ())) for run in runs),
         "images_per_second_infer": known_mean(about.get("images_per_second") for about in inference),

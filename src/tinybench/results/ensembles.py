@@ -1,10 +1,10 @@
 """Ensembles of tested runs and their results as files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tinybench.errors import UsageError, printable
+from tinybench.errors import UsageError
 from tinybench.results.predictions import ensemble, read_predictions, scores
 from tinybench.runtime.files import check_output, has_keys, update_json
 
@@ -48,11 +48,3 @@ def write_ensemble(
     check_output(path, force, has_keys("name", "test_acc"))
     update_json(path, results)
     return path, results
-
-
-def score_line(name: str, scored: Mapping[str, Any]) -> str:
-    """One row of the table of results."""
-    return (
-        f"{printable(name):<24} top-1 {scored['test_acc']:6.2f} %   top-5 {scored['test_top5_acc']:6.2f} %   "
-        f"NLL {scored['nll']:.4f}   ECE {scored['ece']:.4f}"
-    )

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import log_softmax, logsumexp
+from scipy.special import logsumexp
 
+from tinybench import metrics
 from tinybench.errors import UserError, command
 from tinybench.recipe import check_run_name
+from tinybench.results.groups import group_runs, tested
+from tinybench.results.runs import RunResults, attempt
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Predictions:
     @cached_property
     def log_probabilities(self) -> np.ndarray:
         """float64 (N, classes)."""
-        return log_softmax(self.logits.astype(np.float64), axis=1)
+        return metrics.log_probabilities(self.logits)
 
     @cached_property
     def answers(self) -> np.ndarray:
@@ -74,44 +77,8 @@ def read_predictions(results_dir: Path, run: str) -> Predictions:
 
 
 def scores(predictions: Predictions) -> dict[str, float]:
-    """test_acc and test_top5_acc in percent, nll in nats, ece in [0, 1], as in test_results.json."""
-    true = predictions.log_probabilities[np.arange(len(predictions.labels)), predictions.labels]
-    bins = reliability_table(predictions)
-    gaps = bins["count"] * (bins["confidence"] - bins["accuracy"]).abs()
-    return {
-        "test_acc": topk_accuracy(predictions, 1),
-        "test_top5_acc": topk_accuracy(predictions, 5),
-        "nll": -float(true.mean()),
-        "ece": float(gaps.sum() / bins["count"].sum()),
-    }
-
-
-def topk_accuracy(predictions: Predictions, k: int) -> float:
-    """Percent of images whose label is among the k largest logits; of equal logits the first class goes before."""
-    top = np.argsort(-predictions.logits, axis=1, kind="stable")[:, :k]
-    return 100 * int((top == predictions.labels[:, None]).sum()) / len(top)
-
-
-def reliability_table(predictions: Predictions, bins: int = 15) -> pd.DataFrame:
-    """A reliability diagram's numbers (Guo et al. 2017, https://arxiv.org/abs/1706.04599): a row a bin of equal width.
-
-    Columns: low, high (bounds of the bin); confidence, accuracy (means of its images, in [0, 1]; NaN in an empty bin);
-    count (images).
-    """
-    confidence = np.exp(predictions.log_probabilities.max(1))
-    # A confidence of 1 belongs to the last bin.
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
-    count = np.bincount(index, minlength=bins)
-    with np.errstate(invalid="ignore"):  # an empty bin: 0 / 0 is the NaN that is wanted
-        return pd.DataFrame(
-            {
-                "low": np.arange(bins) / bins,
-                "high": np.arange(1, bins + 1) / bins,
-                "confidence": np.bincount(index, confidence, bins) / count,
-                "accuracy": np.bincount(index, predictions.correct, bins) / count,
-                "count": count,
-            }
-        )
+    """Every metric, as in test_results.json."""
+    return metrics.scores(predictions.logits, predictions.labels)
 
 
 def ensemble(members: Sequence[Predictions]) -> Predictions:
@@ -169,6 +136,65 @@ def correct_by_model(runs_by_model: Mapping[str, Sequence[Predictions]]) -> dict
     """
     _require_same_images([run for runs in runs_by_model.values() for run in runs])
     return {model: np.stack([run.correct for run in runs]) for model, runs in runs_by_model.items()}
+
+
+def predictions_by_recipe(runs: Sequence[RunResults]) -> dict[str, list[Predictions]]:
+    """The predictions of the best epoch of every tested run that has them, by the label of its recipe.
+
+    Damaged files are left out, and noticed.
+
+    Raises:
+        UserError: no run has any.
+    """
+    tested(runs)
+    groups = group_runs(runs, lambda run: "best" in run.tests and (run.folder / "predictions.npz").exists())
+    found = {group.label: [read for run in group.runs if (read := attempt(_read, run))] for group in groups}
+    if not any(found.values()):
+        raise UserError("no run has a readable predictions.npz; test them again with python src/test.py")
+    return {label: members for label, members in found.items() if members}
+
+
+def correct_by_recipe(runs: Sequence[RunResults]) -> dict[str, np.ndarray]:
+    """Whether each answer is right, bool (runs, images) by recipe, for two recipes or more.
+
+    Raises:
+        UserError: there are no two tested recipes with predictions, or they are of different images.
+    """
+    by_recipe = predictions_by_recipe(runs)
+    if len(by_recipe) < 2:
+        raise UserError(f"only {next(iter(by_recipe))} has predictions; a comparison needs another tested recipe")
+    return correct_by_model(by_recipe)
+
+
+def pooled(members: Sequence[Predictions], name: str) -> Predictions:
+    """The answers of several runs one after the other, as if one run had seen each image several times."""
+    logits, labels = (np.concatenate(arrays) for arrays in zip(*((m.logits, m.labels) for m in members), strict=True))
+    return Predictions(name, logits, labels, members[0].class_ids)
+
+
+def agreement_matrices(by_recipe: dict[str, list[Predictions]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How alike the answers are: shares of equal answers in percent, and error consistency, of every two recipes.
+
+    Means over the pairs of their runs; on the diagonal over the pairs of seeds, NaN where there is one seed.
+
+    Raises:
+        UserError: the runs were tested on different images.
+    """
+    runs = {(label, index): run for label, members in by_recipe.items() for index, run in enumerate(members)}
+    numbers = {str(number): key for number, key in enumerate(runs)}
+    pairs = agreement({number: runs[key] for number, key in numbers.items()})
+    pairs["a"], pairs["b"] = (pairs[f"model_{side}"].map(lambda number: numbers[number][0]) for side in "ab")
+    means = pairs.groupby(["a", "b"])[["agreement", "error_consistency"]].mean()
+    labels = list(by_recipe)
+    tables = []
+    for column in means:
+        table = means[column].unstack().reindex(index=labels, columns=labels)
+        tables.append(table.combine_first(table.T).loc[labels, labels])
+    return 100 * tables[0], tables[1]
+
+
+def _read(run: RunResults) -> Predictions:
+    return read_predictions(run.folder.parents[run.name.count("/")], run.name)
 
 
 def _require_same_images(members: Sequence[Predictions]) -> None:

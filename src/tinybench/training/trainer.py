@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from tinybench.data.batches import Batch, TrainBatches, image_size_in, images_at_once, size_of_batches
 from tinybench.data.imageset import ImageSet
 from tinybench.inference.checkpoint import check_data, read_checkpoint
-from tinybench.inference.metrics import topk_accuracy
 from tinybench.inference.predictor import predict_logits
+from tinybench.metrics import topk_accuracy
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime import distributed
 from tinybench.runtime.device import autocast, determinism, pick_device, synchronize
@@ -200,10 +200,12 @@ def validate(model: nn.Module, images: ImageSet, recipe: Recipe, image_size: int
         channels_last=recipe.channels_last,
     )
     logits = distributed.gather_rows(own_logits, len(images))
+    val_loss = F.cross_entropy(logits, images.labels).item()
+    logits, labels = logits.cpu(), images.labels.cpu()
     return {
-        "val_loss": F.cross_entropy(logits, images.labels).item(),
-        "val_acc": topk_accuracy(logits, images.labels, 1),
-        "val_top5_acc": topk_accuracy(logits, images.labels, min(5, images.num_classes)),
+        "val_loss": val_loss,
+        "val_acc": topk_accuracy(logits, labels, 1),
+        "val_top5_acc": topk_accuracy(logits, labels, 5),
     }
 
 
