@@ -137,6 +137,17 @@ def test_files_that_do_not_do_are_refused(tmp_path, text, message):
     assert OPERATIONS["flip"] is flip
 
 
+def test_a_plan_and_a_profile_of_a_network_from_outside(my_net, demo_data, tmp_path):
+    small = ("--images_per_class", 5, "--batch_size", 20, "--precision", "fp32", "--model_file", "my_net.py")
+    compared = command(tmp_path, "compare.py", "--models", "my_net", "--seeds", 1, "--data_dir", demo_data, *small)
+    assert compared.returncode == 0, compared.stderr
+    assert (tmp_path / "results" / "comparison" / "my_net" / "seed0" / "test_results.json").exists()
+    flags = ("--steps", 1, "--batch_size", 2, "--model_file", "my_net.py")
+    profiled = command(tmp_path, "profile_step.py", "--model", "my_net", *flags)
+    assert profiled.returncode == 0, profiled.stderr
+    assert "features" in profiled.stdout
+
+
 def test_an_operation_of_augmentation(tmp_path):
     path = tmp_path / "invert.py"
     path.write_text(INVERT)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tinybench.errors import UsageError
+from tinybench.inference.checkpoint import read_checkpoint
 from tinybench.recipe import GROUPS, Recipe, get_recipe, load_recipes
 from tinybench.sweep.plan import read_plan
-from tinybench.training.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -318,7 +318,7 @@ def test_auto_goes_on_in_the_precision_that_the_run_began_with(demo_data, tmp_pa
     train(began, options(demo_data, tmp_path))
     further = dataclasses.replace(began, precision="auto", channels_last=False, epochs=2)
     history = train(further, options(demo_data, tmp_path), resume=tmp_path / "run" / "last.pth")
-    assert history.about["config"] == dataclasses.replace(began, epochs=2).as_dict()
+    assert history.about["config"] == anchored(dataclasses.replace(began, epochs=2)).as_dict()
 
 
 def test_bf16_trains(demo_data, tmp_path):

@@ -506,7 +506,8 @@ def config_file() -> Path:
 def usual_config_file() -> Path:
     """config.py of the checkout, else the one in the package."""
     package = Path(__file__).resolve().parent
-    return next(path for path in (package.parents[1] / "config.py", package / "config.py") if path.is_file())
+    checkout = package.parents[1] / "config.py"
+    return checkout if checkout.is_file() else package / "config.py"
 
 
 def load_recipes(path: Path | None = None) -> dict[str, Recipe]:
@@ -543,7 +544,9 @@ def load_augmentations() -> dict[str, str]:
 
 def resolved_augmentation(augment: str) -> str:
     """The expression that a name of AUGMENTATIONS stands for; an expression stays, without its spaces."""
-    return "".join(load_augmentations().get(augment, augment).split()) or "none"
+    if "(" not in augment and config_file().is_file():  # a worker elsewhere, which is sent expressions, has none
+        augment = load_augmentations().get(augment, augment)
+    return "".join(augment.split()) or "none"
 
 
 def _run(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from tinybench.cli import console
 from tinybench.cli.train_arguments import known_names
 from tinybench.errors import UsageError
+from tinybench.model_file import load_model_file
 from tinybench.recipe import Count, CountOrNone, Device, Draft, NotNegative, Recipe, RunOptions, load_recipes
 from tinybench.sweep.plan import Plan, read_plan
 from tinybench.words import listed
@@ -55,6 +56,8 @@ class Arguments:
     """Where the folders of the runs are."""
     device: Device = "auto"
     """auto takes CUDA, then MPS, then the CPU."""
+    model_file: Path | None = None
+    """File that adds networks to MODELS and holds their RECIPES."""
     debug: bool = False
     """Show the whole traceback of an error."""
 
@@ -69,9 +72,16 @@ def main() -> int:
     from tinybench.sweep.status import status_of
 
     console.require(not arguments.status, ["dry_run"], "does nothing with --status, which shows where the runs stand")
-    paths = RunPaths(data_dir=arguments.data_dir, results_dir=arguments.results_dir, device=arguments.device)
+    paths = RunPaths(
+        data_dir=arguments.data_dir,
+        results_dir=arguments.results_dir,
+        device=arguments.device,
+        model_file=arguments.model_file and arguments.model_file.resolve(),
+    )
+    if arguments.model_file:
+        recipes |= load_model_file(arguments.model_file)
     plan = make_plan(arguments)
-    runs = [run for run in plan.runs() if not arguments.only or any(part in run.name for part in arguments.only)]
+    runs = [run for run in plan.runs(recipes) if not arguments.only or any(part in run.name for part in arguments.only)]
     if not runs:
         raise UsageError(f"--only {' '.join(arguments.only)}: the plan has no such run")
     statuses = {run.name: status_of(run, paths.results_dir) for run in runs}

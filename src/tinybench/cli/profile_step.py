@@ -12,7 +12,8 @@ from typing import Annotated, Any
 from annotated_types import Interval
 
 from tinybench.cli import console
-from tinybench.recipe import Count, Device, Precision, Side, get_recipe
+from tinybench.model_file import load_model_file
+from tinybench.recipe import Count, Device, Precision, Side, get_recipe, load_recipes
 from tinybench.runtime.files import check_output, has_keys, write_json
 
 
@@ -37,6 +38,8 @@ class Arguments:
     """The files go to output_dir/<model>/."""
     force: bool = False
     """Replace files of something else that have their names."""
+    model_file: Path | None = None
+    """File that adds the network to MODELS and holds its RECIPES."""
     debug: bool = False
     """Show the whole traceback of an error."""
 
@@ -49,10 +52,12 @@ def main() -> None:
     from tinybench.runtime.device import check_precision, pick_device
     from tinybench.runtime.pictures import is_picture, save_figure
 
+    recipes = load_recipes() | (load_model_file(arguments.model_file) if arguments.model_file else {})
     device = pick_device(arguments.device)
     check_precision(device, arguments.precision, channels_last=arguments.channels_last)
     recipe = dataclasses.replace(
-        get_recipe(get_model_info(arguments.model).recipe), batch_size=arguments.batch_size, accumulate_steps=1,
+        get_recipe(get_model_info(arguments.model).recipe, recipes),
+        batch_size=arguments.batch_size, accumulate_steps=1,
         image_size=arguments.image_size, image_size_schedule="", precision=arguments.precision,
         channels_last=arguments.channels_last,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinybench import formats
 from tinybench.errors import UsageError
-from tinybench.recipe import CountOrNone, Recipe, RunOptions, check_run_name, get_recipe
+from tinybench.recipe import CountOrNone, Recipe, RunOptions, check_run_name, get_recipe, resolved_augmentation
 from tinybench.validation import validated
 
 ALL = "all"
@@ -51,8 +51,11 @@ class Plan:
     overrides: dict[str, Any] = field(default_factory=dict)
     overrides_for: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def runs(self) -> list[Run]:
+    def runs(self, recipes: dict[str, Recipe] | None = None) -> list[Run]:
         """All runs; the first seed of every recipe comes first, so that a plan cut short still compares them all.
+
+        Args:
+            recipes: that the plan's entries are of (default: those of config.py).
 
         Raises:
             UsageError: an unknown recipe or field, a seed twice, or values that do not fit each other.
@@ -73,14 +76,14 @@ class Plan:
         seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
         if not names or not seeds or len(set(seeds)) < len(seeds):
             raise UsageError(f"a plan needs at least one model and one seed, and no seed twice; seeds: {self.seeds}")
-        runs = [self._run(name) for name in names]
+        runs = [self._run(name, recipes) for name in names]
         return [
             dataclasses.replace(run, name=f"{run.name}/seed{seed}", recipe=dataclasses.replace(run.recipe, seed=seed))
             for seed in seeds
             for run in runs
         ]
 
-    def _run(self, name: str) -> Run:
+    def _run(self, name: str, recipes: dict[str, Recipe] | None) -> Run:
         """The run of that recipe, but for its seed."""
         if "/" in name:
             raise UsageError(f"{name!r} is the name of a folder in the plan's, and so has no separators")
@@ -92,7 +95,8 @@ class Plan:
         save_every = changes.pop("save_every", RunOptions.save_every)
         try:
             validated(CountOrNone, save_every, "save_every", UsageError)
-            recipe = get_recipe(entry).changed(**changes)
+            recipe = get_recipe(entry, recipes).changed(**changes)
+            recipe = dataclasses.replace(recipe, augment=resolved_augmentation(recipe.augment))
         except UsageError as error:
             raise UsageError(f"{name}: {error}") from error
         return Run(name=f"{self.name}/{name}", recipe_name=name, recipe=recipe, save_every=save_every)

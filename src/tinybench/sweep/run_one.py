@@ -11,6 +11,7 @@ import filelock
 from tinybench.errors import UserError, describe, out_of_memory
 from tinybench.evaluation.evaluate import EvalOptions, Weights, evaluate_run
 from tinybench.inference.checkpoint import load_network, read_checkpoint
+from tinybench.model_file import load_model_file
 from tinybench.profiling.inference import count_flops, measure_inference
 from tinybench.recipe import Device, Recipe, RunOptions
 from tinybench.runtime.device import memory_format, pick_device
@@ -32,6 +33,7 @@ class RunPaths:
     data_dir: Path = Path("data")
     results_dir: Path = Path("results")
     device: Device = "auto"
+    model_file: Path | None = None
 
 
 def run_one(run: Run, paths: RunPaths) -> None:
@@ -40,12 +42,15 @@ def run_one(run: Run, paths: RunPaths) -> None:
     Raises:
         UserError: as training and testing do.
     """
+    if paths.model_file:
+        load_model_file(paths.model_file)
     options = RunOptions(
         run_name=run.name,
         data_dir=paths.data_dir,
         results_dir=paths.results_dir,
         device=paths.device,
         save_every=run.save_every,
+        model_file=paths.model_file,
     )
     if epochs_done(run, paths.results_dir) < run.recipe.epochs:
         last = options.folder / "last.pth"
