@@ -12,7 +12,7 @@ from test_testing import main_of, save
 
 from tinybench import formats
 from tinybench.cli import console
-from tinybench.cli.train_arguments import parse_arguments
+from tinybench.cli.train import parse_arguments
 from tinybench.errors import UsageError, UserError, command, printable
 from tinybench.recipe import Draft, Recipe, RunOptions, get_recipe, load_recipes
 from tinybench.runtime.files import read_json, write_json

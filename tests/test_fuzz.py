@@ -30,7 +30,6 @@ from made_up import make_run
 from PIL import Image
 
 from tinybench.cli import console
-from tinybench.cli.train_arguments import TrainArguments
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.training.trainer import train
 
@@ -221,9 +220,7 @@ NEVER = {"help", "debug", "download", "executor", "compile", "robustness", "tens
 
 
 def flags_of(script):
-    from tinybench.cli.plots import PlotArguments
-
-    arguments = TrainArguments if script == "src/train.py" else getattr(load(script), "Arguments", PlotArguments)
+    arguments = load(script).Arguments
     names = []
     for spec in dataclasses.fields(arguments):
         if isinstance(spec.type, type) and dataclasses.is_dataclass(spec.type):

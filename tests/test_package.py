@@ -50,6 +50,10 @@ def tinybench(monkeypatch, capsys, *words):
 
 
 def test_the_console_command(monkeypatch, capsys):
+    assert "complete -o default -F _tinybench tinybench" in tinybench(monkeypatch, capsys, "--completion")[1]
+    assert tinybench(monkeypatch, capsys, "--words", "tr", "1")[1].split() == list(commands.COMMANDS)
+    assert {"--lr", "--run_name"} < set(tinybench(monkeypatch, capsys, "--words", "train", "2")[1].split())
+    assert tinybench(monkeypatch, capsys, "--words", "nothing", "2")[1] == "\n"
     status, out, _ = tinybench(monkeypatch, capsys, "--help")
     assert status == 0
     assert all(f"  {name} " in out for name in commands.COMMANDS)

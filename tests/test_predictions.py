@@ -15,7 +15,6 @@ from tinybench import metrics
 from tinybench.cli.commands import start
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation.evaluate import write_predictions
-from tinybench.results.ensembles import write_ensemble
 from tinybench.results.predictions import (
     Predictions,
     agreement,
@@ -23,6 +22,7 @@ from tinybench.results.predictions import (
     ensemble,
     read_predictions,
     scores,
+    write_ensemble,
 )
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -250,7 +250,7 @@ def test_a_name_stays_in_its_folder(tmp_path):
 
 def test_analysis_of_predictions_needs_no_torch():
     code = (
-        "import sys, tinybench.results.ensembles, tinybench.stats.significance, tinybench.stats.similarity;"
+        "import sys, tinybench.results.predictions, tinybench.stats.significance, tinybench.stats.similarity;"
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY / "src", check=True)

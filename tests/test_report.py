@@ -19,8 +19,7 @@ import seaborn as sns
 from tinybench.errors import UsageError
 from tinybench.models import MODELS
 from tinybench.report import build_report, collect, render
-from tinybench.report.records import beaten_by, class_record, robustness_record
-from tinybench.report.rows import Row
+from tinybench.report.records import Row, beaten_by, class_record, robustness_record
 from tinybench.results.classes import classes_of
 from tinybench.results.colors import MODEL_COLORS, NETWORK_TITLES, OTHER_COLORS, model_color
 

@@ -10,7 +10,7 @@ from test_training import TINY_CNN, options, stop_after, tiny_cnn  # noqa: F401 
 
 from tinybench import runtime
 from tinybench.cli import console
-from tinybench.cli.train_arguments import parse_arguments
+from tinybench.cli.train import parse_arguments
 from tinybench.errors import UsageError, UserError
 from tinybench.inference.checkpoint import network_options, read_checkpoint
 from tinybench.models import MODELS, build_model, list_models

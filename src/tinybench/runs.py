@@ -22,7 +22,9 @@ def find_runs(results_dir: Path, file: str = BEST) -> dict[str, Path]:
     """
     folders = sorted(path.parent for path in results_dir.rglob(file))
     if not folders:
-        raise UsageError(f"no run in {results_dir} has a {file}; train one: python src/train.py --model resnet")
+        raise UsageError(
+            f"no run in {results_dir} has a {file}; train one: {command('src/train.py', '--model', 'resnet')}"
+        )
     return {folder.relative_to(results_dir).as_posix(): folder for folder in folders}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tinybench.cli import console
-from tinybench.cli.train_arguments import known_names
+from tinybench.cli.train import known_names
 from tinybench.errors import UsageError
 from tinybench.model_file import load_model_file
 from tinybench.recipe import Count, CountOrNone, Device, Draft, NotNegative, Recipe, RunOptions, load_recipes

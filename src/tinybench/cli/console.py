@@ -57,7 +57,7 @@ def parse(
 
     from tinybench.validation import validated
 
-    _check_flags({"--help", *_flags_of(arguments)})
+    _check_flags({"--help", *flags_of(arguments)})
     shown, complaint = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint), contextlib.redirect_stdout(shown):
@@ -186,11 +186,11 @@ def _flags() -> list[str]:
     return [word.split("=")[0] for word in words() if word.startswith("--") and word != "--"]
 
 
-def _flags_of(arguments: type) -> Iterator[str]:
+def flags_of(arguments: type) -> Iterator[str]:
     """The flags that stand for the fields of a dataclass, and of dataclasses in it."""
     for spec in dataclasses.fields(arguments):
         if isinstance(spec.type, type) and dataclasses.is_dataclass(spec.type):
-            yield from _flags_of(spec.type)
+            yield from flags_of(spec.type)
         else:
             yield f"--{spec.name}"
             if spec.type is bool:

@@ -26,7 +26,7 @@ class Arguments:
 def main() -> None:
     arguments = console.parse(Arguments, __doc__)
     from tinybench.metrics import score_line
-    from tinybench.results.ensembles import write_ensemble
+    from tinybench.results.predictions import write_ensemble
 
     runs = (*arguments.run, *pick_runs(arguments.results_dir, models=arguments.model, file=PREDICTIONS))
     path, results = write_ensemble(arguments.results_dir, runs, arguments.name, force=arguments.force)

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinybench.cli import console
 from tinybench.errors import UsageError, printable
 from tinybench.runs import find_runs, pick_runs
 
 
 @dataclass(kw_only=True)
-class PlotArguments:
+class Arguments:
     run: tuple[str, ...] = ()
     """Runs under results_dir to draw, one or several."""
     model: tuple[str, ...] = ()
@@ -24,9 +23,8 @@ class PlotArguments:
     """Show the whole traceback of an error."""
 
 
-def plot_runs(figure: str, description: str | None) -> None:
-    """Parse the command line, draw each run's history with that function of `figures`, and save the pictures."""
-    arguments = console.parse(PlotArguments, description)
+def plot_runs(figure: str, arguments: Arguments) -> None:
+    """Draw each run's history with that function of `figures`, and save the pictures."""
     from tinybench import figures
     from tinybench.results.runs import read_history
     from tinybench.runtime.pictures import save_figure

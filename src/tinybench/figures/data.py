@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from tinybench.errors import UserError
+from tinybench.errors import UserError, command
 from tinybench.figures.style import new_figure
 
 # Red, green and blue that colour-blind readers can tell apart, with a line and a marker for print.
@@ -22,7 +22,7 @@ def channel_statistics(explorations: Sequence[dict[str, Any]]) -> Figure:
         UserError: there are none.
     """
     if not explorations:
-        raise UserError("no data set has been explored yet; python src/explore_data.py does it")
+        raise UserError(f"no data set has been explored yet; {command('src/explore_data.py')} does it")
     figure, ax = new_figure(7, 1.6 + 0.7 * len(explorations))
     for row, numbers in enumerate(explorations):
         for channel, (name, color, _, marker) in enumerate(CHANNELS):

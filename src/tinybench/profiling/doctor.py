@@ -9,7 +9,7 @@ import torch
 import torchvision
 
 from tinybench.data.prepare.packed import METADATA, SPLITS, is_unchanged, load_packed
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import UsageError, UserError, command
 from tinybench.profiling.device_check import check_device
 from tinybench.profiling.peaks import copy_bytes, matmul_flops
 from tinybench.runtime.device import PRECISIONS, check_precision, describe_environment
@@ -69,7 +69,7 @@ def report(found: dict[str, Any]) -> str:
     for data in found["datasets"]:
         lines.append(f"data        {data['name']}: {data['problem'] or data['about']}")
     if not found["datasets"]:
-        lines.append("data        none yet; type: python src/curate_data.py")
+        lines.append(f"data        none yet; type: {command('src/curate_data.py')}")
     for network, choice in found["precision_auto"].items():
         lines.append(f"auto        {network}: {choice}")
     if not found["precision_auto"]:

@@ -8,11 +8,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tinybench.errors import UsageError, noticed
+from tinybench.errors import UsageError, command, noticed
 from tinybench.metrics import report_columns
 from tinybench.recipe import check_run_name
-from tinybench.report.records import COSTS, board_record
-from tinybench.report.rows import make_boards
+from tinybench.report.records import COSTS, board_record, make_boards
 from tinybench.results.comparison import TABLE
 from tinybench.results.runs import PUBLISHED, attempt, load_runs, read_table
 from tinybench.runtime.files import check_output, write_text
@@ -50,7 +49,7 @@ def collect(results_dir: Path, plan: str = "") -> dict[str, Any]:
         boards = make_boards(load_runs(results_dir, plan), [line for line in lines if plan in ("", line.get("plan"))])
         records = [board_record(board) for board in boards]
     if not boards:
-        hint = notices[0] if notices else "train one: python src/train.py --model resnet"
+        hint = notices[0] if notices else f"train one: {command('src/train.py', '--model', 'resnet')}"
         raise UsageError(f"no run in {folder}; {hint}")
     return {
         "plan": plan,

@@ -1,21 +1,131 @@
-"""Leaderboards and what is known of their runs, as the plain JSON values that the page draws."""
+"""Leaderboards of recipes that share a protocol, and what the page draws of them, as plain JSON values."""
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from statistics import fmean
 from typing import Any
 
-from tinybench.report.notices import notices
-from tinybench.report.rows import Board, Row
+import pandas as pd
+
+from tinybench.errors import command
 from tinybench.results.classes import ClassResults, mistakes_of, run_classes
-from tinybench.results.colors import MODEL_COLORS, model_color
-from tinybench.results.comparison import TABLE
-from tinybench.results.groups import Task
-from tinybench.results.robustness import read_robustness, robustness_curves
+from tinybench.results.colors import MODEL_COLORS, NETWORK_TITLES, model_color
+from tinybench.results.comparison import TABLE, harmless, recipe_row
+from tinybench.results.costs import devices
+from tinybench.results.groups import Protocol, averaged, by_protocol, distinct, group_runs, recipe_label
+from tinybench.results.robustness import COMMAND, read_robustness, robustness_curves
 from tinybench.results.runs import RunResults, attempt
+from tinybench.words import listed, span
+
+
+@dataclass(frozen=True)
+class Row:
+    """The seeds of one recipe, or a line of model_comparison.csv without its runs.
+
+    Attributes:
+        cells: by the columns of model_comparison.csv.
+    """
+
+    label: str
+    model: str
+    cells: dict[str, str]
+    runs: tuple[RunResults, ...] = ()
+
+
+@dataclass(frozen=True)
+class Board:
+    """Rows of one plan on one protocol; `protocol` is None for rows whose runs are not here."""
+
+    plan: str
+    protocol: Protocol | None
+    rows: list[Row]
+
+    @property
+    def runs(self) -> list[RunResults]:
+        return [run for row in self.rows for run in row.runs]
+
+
+def make_boards(runs: Sequence[RunResults], lines: Sequence[dict[str, str]]) -> list[Board]:
+    """Put runs and the lines of model_comparison.csv together, a board a plan and protocol, that with most runs first.
+
+    A line belongs to the runs of its plan and recipe; runs without a line get one that is made from their own files.
+    """
+    shown = distinct(runs)
+    names = {run.name for run in shown}
+    # Lines of recipes of which some runs stand in another plan's rows would count these once more.
+    elsewhere = {_line_of(run) for run in runs if run.name not in names}
+    left = {(line.get("plan", ""), line.get("recipe", "")): line for line in lines}
+    left = {key: line for key, line in left.items() if key not in elsewhere}
+    groups = [(protocol, group) for protocol, members in by_protocol(shown).items() for group in group_runs(members)]
+    rows: dict[tuple[str, Protocol], list[Row]] = defaultdict(list)
+    # Where a recipe has runs of two tasks, the line is of the one with more.
+    for protocol, group in sorted(groups, key=lambda item: -len(item[1].runs)):
+        cells = left.pop(_line_of(group.runs[0]), None) or _cells(group.runs)
+        cells.setdefault("best_weights", averaged(group.runs))  # which a table of an earlier version lacks
+        rows[group.plan, protocol].append(Row(group.label, group.model, cells, group.runs))
+    orphans = defaultdict(list)
+    for (plan, recipe), line in left.items():
+        model = line.get("model") or recipe
+        orphans[plan].append(Row(recipe_label(plan, recipe, NETWORK_TITLES.get(model, model)), model, line))
+    boards = sorted((Board(*key, found) for key, found in rows.items()), key=lambda board: -len(board.runs))
+    return [*boards, *(Board(plan, None, found) for plan, found in orphans.items())]
+
+
+def _line_of(run: RunResults) -> tuple[str, str]:
+    """Plan and recipe as model_comparison.csv writes them."""
+    return harmless(run.plan), harmless(run.recipe)
+
+
+def _cells(runs: Sequence[RunResults]) -> dict[str, str]:
+    return {name: "" if pd.isna(value) else str(value) for name, value in recipe_row(runs).items()}
+
+
+def notices(board: Board, measured: Collection[str]) -> list[str]:
+    """A sentence or two for each.
+
+    Args:
+        measured: names of the runs whose robustness is known.
+    """
+    if board.protocol is None:
+        return [
+            f"These rows come from {TABLE} alone. Their runs are not here, so their protocol is unknown, and there are "
+            "no curves, classes or recipes to show."
+        ]
+    rows, runs = board.rows, board.runs
+    found = []
+    if untested := [run.name for run in runs if "best" not in run.tests]:
+        found.append(f"Not tested yet: {listed(untested)}. Test with: {command('src/test.py')}")
+    if unfinished := [run.name for run in runs if run.epochs < run.planned_epochs]:
+        found.append(f"Not finished, or stopped early: {listed(unfinished)}.")
+    if single := [row.label for row in rows if row.cells.get("test_acc_mean") and not row.cells.get("test_acc_low")]:
+        who = "every model" if len(single) == len(rows) else listed(single)
+        found.append(
+            f"One seed only: {who}. One seed allows no interval, so a small difference may be nothing but chance."
+        )
+    tests = [run.tests["best"] for run in runs if "best" in run.tests]
+    if len({test["dataset"].get("fingerprint") for test in tests if "dataset" in test}) > 1:
+        found.append("These runs were tested on different test images (their fingerprints differ): do not rank them.")
+    if stale := [row.label for row in rows if row.cells.get("seeds", "") not in ("", *_seed_counts(row))]:
+        found.append(f"{TABLE} counts other seeds than are here: {listed(stale)}. It may be out of date.")
+    epochs = [run.planned_epochs for run in runs]
+    if len(set(epochs)) > 1:
+        found.append(f"Trained for different numbers of epochs ({span(epochs)}); the table shows each.")
+    if len(machines := devices(runs)) > 1:
+        found.append(f"Times and speeds come from different devices ({listed(machines)}): compare within one.")
+    if unmeasured := [row.label for row in rows if not any(run.name in measured for run in row.runs)]:
+        which = "" if len(unmeasured) == len(rows) else f" for {listed(unmeasured)}"
+        found.append(f"Robustness was not measured{which}. Measure it with: {COMMAND}")
+    return found
+
+
+def _seed_counts(row: Row) -> set[str]:
+    """How many seeds the row's table may rightly count: those that were tested, or all."""
+    return {str(sum("best" in run.tests for run in row.runs)), str(len(row.runs))}
+
 
 # Lists of history.json that the page draws.
 CURVES = ("val_acc", "val_top5_acc", "val_loss", "ema_val_acc", "train_acc", "train_loss", "lr", "epoch_seconds")
@@ -60,16 +170,16 @@ def board_record(board: Board) -> dict[str, Any]:
             }
         )
         styles[color] += 1
-    task = board.task or Task(TABLE, "", None, None, None, None)
+    protocol = board.protocol or Protocol(TABLE, "", None, None, None, None)
     return {
         "plan": board.plan,
-        "dataset": task.dataset,
-        "fingerprint": task.fingerprint[:8],
-        "class_count": task.classes,
-        "train_images": task.train_images,
-        "val_images": task.val_images,
+        "dataset": protocol.dataset,
+        "fingerprint": protocol.fingerprint[:8],
+        "class_count": protocol.classes,
+        "train_images": protocol.train_images,
+        "val_images": protocol.val_images,
         "test_images": tested[0].tests["best"].get("dataset", {}).get("test_images") if tested else None,
-        "image_size": task.image_size,
+        "image_size": protocol.image_size,
         "epochs": sorted({run.planned_epochs for run in board.runs}),
         "columns": list(dict.fromkeys(name for row in board.rows for name in row.cells)),
         "class_list": [[key, name] for key, name in zip(first.ids, first.names, strict=True)] if first else [],

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tinybench.errors import UserError
+from tinybench.errors import UserError, command
 from tinybench.results.groups import SeedGroup, tested
 from tinybench.results.runs import RunResults, attempt
 
@@ -50,7 +50,9 @@ def run_classes(run: RunResults) -> ClassResults:
     try:
         return classes_of(run.tests["best"])
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} has no valid confusion matrix; test that run again with python src/test.py") from error
+        raise UserError(
+            f"{path} has no valid confusion matrix; test that run again with {command('src/test.py')}"
+        ) from error
 
 
 def classes_of(test: dict[str, Any]) -> ClassResults:
@@ -74,7 +76,7 @@ def class_results(group: SeedGroup) -> ClassResults:
     """
     results = [found for run in group.runs if (found := attempt(run_classes, run))]
     if not results:
-        raise UserError(f"{group.label} has no results by class; test it again with python src/test.py")
+        raise UserError(f"{group.label} has no results by class; test it again with {command('src/test.py')}")
     if len({found.ids for found in results}) > 1:
         raise UserError(f"the seeds of {group.label} were tested on different classes; test them again")
     return reduce(add, results)
@@ -90,7 +92,7 @@ def class_table(runs: Sequence[RunResults]) -> pd.DataFrame:
     """
     results = {group.label: found for group in tested(runs) if (found := attempt(class_results, group))}
     if not results:
-        raise UserError("no test results hold the classes; test again with python src/test.py")
+        raise UserError(f"no test results hold the classes; test again with {command('src/test.py')}")
     first = next(iter(results.values()))
     if any(found.ids != first.ids for found in results.values()):
         raise UserError("the runs were tested on different classes, which cannot be compared class by class")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
-from tinybench.errors import UsageError, UserError, notice
+from tinybench.errors import UsageError, UserError, command, notice
 from tinybench.results.colors import MODEL_COLORS
 from tinybench.results.runs import CURVES, UNSTATED, RunResults
 from tinybench.words import listed
@@ -84,7 +84,7 @@ def averaged(runs: Sequence[RunResults]) -> str:
     return {0: "plain", len(runs): "averaged"}.get(count, f"averaged in {count} of {len(runs)}")
 
 
-class Task(NamedTuple):
+class Protocol(NamedTuple):
     """What must be equal for two runs to be compared. Epochs may differ: they are part of the recipe.
 
     Attributes:
@@ -101,12 +101,12 @@ class Task(NamedTuple):
     image_size: int | None
 
 
-def by_task(runs: Sequence[RunResults]) -> dict[Task, list[RunResults]]:
+def by_protocol(runs: Sequence[RunResults]) -> dict[Protocol, list[RunResults]]:
     """The runs that may be compared with each other, together."""
-    found: dict[Task, list[RunResults]] = defaultdict(list)
+    found: dict[Protocol, list[RunResults]] = defaultdict(list)
     for run in runs:
         data, config = run.history["dataset"], run.history["config"]
-        task = Task(
+        protocol = Protocol(
             data.get("name", UNSTATED),
             data.get("fingerprint", ""),
             data.get("classes"),
@@ -114,12 +114,12 @@ def by_task(runs: Sequence[RunResults]) -> dict[Task, list[RunResults]]:
             data.get("val_images"),
             config.get("image_size"),
         )
-        found[task].append(run)
+        found[protocol].append(run)
     return found
 
 
 def comparable_runs(runs: Sequence[RunResults], plan: str = "") -> list[RunResults]:
-    """The runs of one plan on one task; without a plan's name, of the plan and task with the most recipes and runs.
+    """The runs of one plan that share a protocol; without a plan's name, of the plan with the most recipes and runs.
 
     Runs that belong to no plan count as one more plan. The list is empty where there are no runs at all.
 
@@ -132,7 +132,7 @@ def comparable_runs(runs: Sequence[RunResults], plan: str = "") -> list[RunResul
     sets = (
         members
         for name in ([plan] if plan else dict.fromkeys(run.plan for run in runs))
-        for members in by_task([run for run in runs if run.plan == name]).values()
+        for members in by_protocol([run for run in runs if run.plan == name]).values()
     )
     return max(sets, key=lambda members: (len(group_runs(members)), len(members)), default=[])
 
@@ -144,7 +144,7 @@ def trained(runs: Sequence[RunResults]) -> list[SeedGroup]:
         UserError: there are none.
     """
     if not runs:
-        raise UserError("no run has an epoch yet; train one with python src/train.py --model resnet")
+        raise UserError(f"no run has an epoch yet; train one with {command('src/train.py', '--model', 'resnet')}")
     return group_runs(runs)
 
 
@@ -156,7 +156,7 @@ def tested(runs: Sequence[RunResults]) -> list[SeedGroup]:
     """
     trained(runs)
     if not (found := group_runs(runs, lambda run: "best" in run.tests)):
-        raise UserError("no run has been tested yet; test them all with python src/test.py")
+        raise UserError(f"no run has been tested yet; test them all with {command('src/test.py')}")
     return found
 
 

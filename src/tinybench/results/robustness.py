@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tinybench.errors import UserError
+from tinybench.errors import UserError, command
 from tinybench.results.groups import SeedGroup, trained
 from tinybench.results.runs import RunResults, attempt
 from tinybench.runtime.files import read_json
 
 FILE = "robustness.json"
-COMMAND = "python src/test.py --robustness"
+COMMAND = command("src/test.py", "--robustness")
 
 
 def read_robustness(run: RunResults) -> dict[str, Any] | None:
