@@ -24,6 +24,13 @@ class Config(TypedDict, total=False):
     image_size: int
     mixup_cutmix_alpha: float
     label_smoothing: float
+    precision: str
+
+
+@with_config(SHOWN)
+class Environment(TypedDict, total=False):
+    device: str
+    device_name: str
 
 
 @with_config(SHOWN)
@@ -51,7 +58,7 @@ class History(TypedDict, total=False):
     epoch_seconds: list[float]
     images_per_second: list[float]
     config: Config
-    environment: dict[str, Any]
+    environment: Environment
     dataset: Dataset
     best_epoch: int
     parameters: float
