@@ -64,7 +64,7 @@ def _answer(word: str) -> None:
     if word == "--completion":
         print(COMPLETION)
     elif word == "--words":
-        print(*(_flags(sys.argv[2]) if sys.argv[3:] > ["1"] else COMMANDS))
+        print(*(_flags(sys.argv[2]) if len(sys.argv) > 3 and int(sys.argv[3]) > 1 else COMMANDS))
     elif word == "--version":
         print(f"tinybench {__version__}")
     elif word in ("-h", "--help"):

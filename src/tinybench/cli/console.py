@@ -71,7 +71,7 @@ def parse(
     except SystemExit as error:
         if not error.code:
             for line in shown.getvalue().splitlines():
-                print(line if line.startswith("  ") else textwrap.fill(line, HELP_WIDTH))
+                print(line.rstrip() if line.startswith("  ") else textwrap.fill(line, HELP_WIDTH))
             raise
         raise UsageError(_sentence(complaint.getvalue())) from None
     values = vars(parsed)

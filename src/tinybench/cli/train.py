@@ -30,7 +30,7 @@ from tinybench.recipe import (
 
 @dataclass(kw_only=True)
 class Arguments:
-    settings: Draft
+    fields: Draft
     recipe: str = ""
     """Entry of config.py to start from (default: the one of --model)."""
     run_name: str = ""
@@ -122,7 +122,7 @@ def parse_arguments(description: str | None) -> tuple[Recipe, Arguments]:
     arguments = console.parse(
         Arguments,
         description,
-        default=Arguments(settings=Draft(**base.as_dict())),
+        default=Arguments(fields=Draft(**base.as_dict())),
         more=known_names(recipes),
     )
     arguments.run_name = run_name
@@ -131,17 +131,17 @@ def parse_arguments(description: str | None) -> tuple[Recipe, Arguments]:
             raise UsageError("--resume goes on with a run, --overwrite replaces it; give one of them")
         print(f"{first.results_dir / run_name} holds no checkpoint yet: starting from the first step")
     arguments.resume = (checkpoint,) if checkpoint else None
-    return _with_stated(base, arguments.settings, begun), arguments
+    return _with_stated(base, arguments.fields, begun), arguments
 
 
-def _with_stated(base: Recipe, settings: Draft, begun: bool) -> Recipe:
+def _with_stated(base: Recipe, fields: Draft, begun: bool) -> Recipe:
     """A recipe with the fields that stand on the command line; what follows from them is printed.
 
     Args:
         begun: the recipe is that of epochs already run, from which nothing else may change.
     """
     names = console.stated([spec.name for spec in dataclasses.fields(Recipe)])
-    flags = {name: getattr(settings, name) for name in names}
+    flags = {name: getattr(fields, name) for name in names}
     if begun:
         if flags.get("precision") == "auto":
             del flags["precision"]  # what it came to
