@@ -145,7 +145,7 @@ def test_a_metric_is_one_function_and_one_entry(results, options, tmp_path, monk
     assert written["margin"] > 0
     assert f"margin {written['margin']:.1f}" in evaluate.result_line("tiny", written)
     page = collect(tmp_path)
-    assert page["metrics"]["margin_mean"]["title"] == "Margin"
+    assert page["columns"]["margin_mean"]["title"] == "Margin"
     assert float(page["groups"][0]["rows"][0]["cells"]["margin_mean"]) == pytest.approx(written["margin"])
 
 

@@ -136,14 +136,3 @@ def score_line(name: str, results: Mapping[str, Any]) -> str:
     """Every metric of a run or an ensemble as a row of the console's table."""
     numbers = "   ".join(metric.line.format(results[key]) for key, metric in METRICS.items())
     return f"{printable(name):<24} {numbers}"
-
-
-def report_columns() -> dict[str, dict[str, Any]]:
-    """How the report shows the metrics, by the column of model_comparison.csv."""
-    return {
-        f"{key}_mean": {
-            "title": metric.title, "unit": metric.unit, "best": metric.better, "digits": metric.digits,
-            "about": metric.help,
-        }
-        for key, metric in METRICS.items()
-    }  # fmt: skip

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tinybench.errors import UsageError, command, noticed
-from tinybench.metrics import report_columns
 from tinybench.recipe import check_run_name
-from tinybench.report.records import COSTS, board_record, make_boards
+from tinybench.report.records import COSTS, board_record, leaderboard_columns, make_boards
 from tinybench.results.comparison import TABLE
 from tinybench.results.runs import PUBLISHED, attempt, load_runs, read_table
 from tinybench.runtime.files import check_output, write_text
@@ -54,7 +53,7 @@ def collect(results_dir: Path, plan: str = "") -> dict[str, Any]:
     return {
         "plan": plan,
         "built": datetime.date.today().isoformat(),
-        "metrics": report_columns(),
+        "columns": leaderboard_columns(),
         "costs": COSTS,
         "groups": records,
         "problems": notices,

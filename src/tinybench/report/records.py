@@ -5,13 +5,15 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import accumulate
 from operator import add
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from tinybench.errors import command
+from tinybench.metrics import METRICS
 from tinybench.results.classes import ClassResults, mistakes_of, run_classes
 from tinybench.results.colors import MODEL_COLORS, NETWORK_TITLES, model_color
 from tinybench.results.comparison import TABLE, harmless, recipe_row
@@ -20,6 +22,102 @@ from tinybench.results.groups import Protocol, averaged, by_protocol, distinct, 
 from tinybench.results.robustness import COMMAND, read_robustness, robustness_curves
 from tinybench.results.runs import RunResults, attempt
 from tinybench.words import listed, span
+
+
+class Column(NamedTuple):
+    """A column of the leaderboard.
+
+    Attributes:
+        best: which end is better, high or low; empty for text.
+        format: a function of the page's script, with its digits.
+        views: where it is shown beside the view of all columns.
+    """
+
+    title: str
+    unit: str
+    best: str
+    format: str
+    views: str
+    about: str
+
+
+# By the columns of model_comparison.csv, beside those of METRICS.
+VALIDATION = {
+    "val_acc": Column(
+        "Validation",
+        "top-1, %",
+        "high",
+        "fixed2",
+        "accuracy",
+        "Top-1 on the held-out training images at the best epoch. The epoch was chosen on it, so it flatters a little.",
+    ),
+}
+OTHERS = {
+    "seeds": Column(
+        "Seeds",
+        "",
+        "high",
+        "fixed0",
+        "accuracy cost",
+        "Trainings from different random numbers that the means are taken over.",
+    ),
+    "epochs": Column("Epochs", "", "low", "fixed0", "accuracy cost", "Passes over the training images."),
+    "best_weights": Column(
+        "Weights",
+        "",
+        "",
+        "text",
+        "accuracy",
+        "Whether the best epochs' weights, which were tested, are those that training left or their moving average; of "
+        "some seeds perhaps one, of some the other.",
+    ),
+    "parameters": Column("Parameters", "", "low", "large", "cost", "Trained numbers in the network."),
+    "flops": Column("FLOPs", "an image", "low", "large", "cost", "Floating-point operations for one image, forward."),
+    "training_seconds_mean": Column(
+        "Training", "time", "low", "duration", "cost", "Wall-clock time of the whole training, validation included."
+    ),
+    "images_per_second_train": Column("Training", "images/s", "high", "speed", "cost", "Speed of training."),
+    "images_per_second_infer": Column(
+        "Inference", "images/s", "high", "speed", "cost", "Speed of predicting in batches."
+    ),
+    "latency_ms": Column("Latency", "ms", "low", "significant3", "cost", "Time to predict one single image."),
+    "peak_memory_mb": Column("Memory", "peak, MB", "low", "fixed0", "cost", "Largest memory in use while training."),
+    "acc_per_hour": Column(
+        "Top-1", "% an hour", "high", "significant3", "cost", "Test accuracy divided by the hours of training."
+    ),
+    "acc_per_million_parameters": Column(
+        "Top-1",
+        "% a million parameters",
+        "high",
+        "significant3",
+        "cost",
+        "Test accuracy divided by the parameters in millions.",
+    ),
+    "acc_per_gflop": Column(
+        "Top-1",
+        "% a GFLOP",
+        "high",
+        "significant3",
+        "cost",
+        "Test accuracy divided by the operations for one image, in billions.",
+    ),
+    "device": Column("Device", "", "", "text", "cost", "Where it was trained."),
+    "precision": Column("Precision", "", "", "text", "cost", "Arithmetic of convolutions and matrix products."),
+    "model": Column("Network", "", "", "text", "", "The architecture; several recipes may train the same one."),
+}
+
+
+def leaderboard_columns() -> dict[str, dict[str, str]]:
+    """The columns that the page explains, in its order; others are shown as they stand in the table."""
+    metrics = {
+        f"{key}_mean": Column(
+            metric.title, metric.unit, metric.better, f"fixed{metric.digits}",
+            "accuracy cost" if key == "test_acc" else "accuracy", metric.help,
+        )
+        for key, metric in METRICS.items()
+    }  # fmt: skip
+    first = {key: metrics[key] for key in ("test_acc_mean", "test_top5_acc_mean")}
+    return {key: column._asdict() for key, column in {**first, **VALIDATION, **metrics, **OTHERS}.items()}
 
 
 @dataclass(frozen=True)
@@ -164,7 +262,8 @@ def board_record(board: Board) -> dict[str, Any]:
                 "val_acc": rounded(fmean(run.val_acc for run in row.runs)) if row.runs else None,
                 "index": len(rows),
                 "beaten_by": beaten,
-                "runs": [run_record(run) for run in row.runs],
+                "runs": (runs := [run_record(run) for run in row.runs]),
+                "curves": mean_curves([run["curves"] for run in runs]),
                 "classes": class_record([classes[name] for name in names if name in classes]),
                 "robustness": robustness_record([robustness[name] for name in names if name in robustness]),
             }
@@ -184,6 +283,8 @@ def board_record(board: Board) -> dict[str, Any]:
         "columns": list(dict.fromkeys(name for row in board.rows for name in row.cells)),
         "class_list": [[key, name] for key, name in zip(first.ids, first.names, strict=True)] if first else [],
         "rows": rows,
+        "run_count": len(board.runs),
+        "training_seconds": rounded(sum(run.history.get("total_training_time_seconds", 0) for run in board.runs)),
         "notices": notices(board, robustness),
     }
 
@@ -199,7 +300,8 @@ def run_record(run: RunResults) -> dict[str, Any]:
         "best_epoch": history["best_epoch"],
         "val_acc": rounded(run.val_acc),
         "seconds": rounded(history.get("total_training_time_seconds")),
-        "curves": {name: rounded(history[name]) for name in CURVES if isinstance(history.get(name), list)},
+        "curves": {name: rounded(history[name]) for name in CURVES if isinstance(history.get(name), list)}
+        | {"elapsed": rounded(list(accumulate(history.get("epoch_seconds", ()))))},
         "config": history["config"],
         "environment": history.get("environment", {}),
         "dataset": history["dataset"],
@@ -207,6 +309,18 @@ def run_record(run: RunResults) -> dict[str, Any]:
             name: rounded(history[name]) for name in ("parameters", "peak_memory_mb") if history.get(name) is not None
         },
         "test": {name: rounded(value) for name, value in test.items() if name not in BY_CLASS} or None,
+    }
+
+
+def mean_curves(seeds: Sequence[dict[str, list[float | None]]]) -> dict[str, list[float | None]]:
+    """Each curve that all seeds have, as the mean over them, as far as all have come; None where one has no value."""
+    names = set.intersection(*(set(curves) for curves in seeds)) if seeds else set()
+    return {
+        name: [
+            None if None in values else rounded(fmean(value for value in values if value is not None))
+            for values in zip(*(curves[name] for curves in seeds), strict=False)
+        ]
+        for name in sorted(names)
     }
 
 

@@ -26,31 +26,10 @@ const state = {
 
 // ---- columns of the leaderboard: best says which end is better; views is where a column stands beside "all"
 
-const METRIC_COLUMNS = Object.fromEntries(Object.entries(data.metrics).map(([key, { digits, ...column }]) =>
-  [key, { ...column, format: fixed(digits), views: key === "test_acc_mean" ? "accuracy cost" : "accuracy" }]));
-
-const COLUMNS = {
-  test_acc_mean: METRIC_COLUMNS.test_acc_mean,
-  test_top5_acc_mean: METRIC_COLUMNS.test_top5_acc_mean,
-  val_acc: { title: "Validation", unit: "top-1, %", best: "high", format: fixed(2), views: "accuracy", about: "Top-1 on the held-out training images at the best epoch. The epoch was chosen on it, so it flatters a little." },
-  ...METRIC_COLUMNS,
-  seeds: { title: "Seeds", unit: "", best: "high", format: fixed(0), views: "accuracy cost", about: "Trainings from different random numbers that the means are taken over." },
-  epochs: { title: "Epochs", unit: "", best: "low", format: fixed(0), views: "accuracy cost", about: "Passes over the training images." },
-  best_weights: { title: "Weights", text: true, views: "accuracy", about: "Whether the best epochs' weights, which were tested, are those that training left or their moving average; of some seeds perhaps one, of some the other." },
-  parameters: { title: "Parameters", unit: "", best: "low", format: large, views: "cost", about: "Trained numbers in the network." },
-  flops: { title: "FLOPs", unit: "an image", best: "low", format: large, views: "cost", about: "Floating-point operations for one image, forward." },
-  training_seconds_mean: { title: "Training", unit: "time", best: "low", format: duration, views: "cost", about: "Wall-clock time of the whole training, validation included." },
-  images_per_second_train: { title: "Training", unit: "images/s", best: "high", format: speed, views: "cost", about: "Speed of training." },
-  images_per_second_infer: { title: "Inference", unit: "images/s", best: "high", format: speed, views: "cost", about: "Speed of predicting in batches." },
-  latency_ms: { title: "Latency", unit: "ms", best: "low", format: significant(3), views: "cost", about: "Time to predict one single image." },
-  peak_memory_mb: { title: "Memory", unit: "peak, MB", best: "low", format: fixed(0), views: "cost", about: "Largest memory in use while training." },
-  acc_per_hour: { title: "Top-1", unit: "% an hour", best: "high", format: significant(3), views: "cost", about: "Test accuracy divided by the hours of training." },
-  acc_per_million_parameters: { title: "Top-1", unit: "% a million parameters", best: "high", format: significant(3), views: "cost", about: "Test accuracy divided by the parameters in millions." },
-  acc_per_gflop: { title: "Top-1", unit: "% a GFLOP", best: "high", format: significant(3), views: "cost", about: "Test accuracy divided by the operations for one image, in billions." },
-  device: { title: "Device", text: true, views: "cost", about: "Where it was trained." },
-  precision: { title: "Precision", text: true, views: "cost", about: "Arithmetic of convolutions and matrix products." },
-  model: { title: "Network", text: true, views: "", about: "The architecture; several recipes may train the same one." },
-};
+const FORMATS = { large, duration, speed, fixed0: fixed(0), significant3: significant(3) };
+const formatOf = (name) => FORMATS[name] ?? (name.startsWith("fixed") ? fixed(Number(name.slice(5))) : undefined);
+const COLUMNS = Object.fromEntries(Object.entries(data.columns).map(([key, { format, ...column }]) =>
+  [key, { ...column, format: formatOf(format), text: format === "text" }]));
 const LABEL = { title: "Model", text: true };
 
 const words = (name) => name.replaceAll("_", " ").replace(/ mean$/, "");
@@ -105,7 +84,7 @@ function drawHead() {
     [tested.length ? "Best top-1 on test" : "Best top-1 on validation", shown(accuracy(best), percent), best.label],
     ["Models", rows.length, `${tested.length} tested`],
     ["Runs", runs.length, `${runs.filter((run) => run.test).length} tested`],
-    ["Training time", shown(runs.reduce((sum, run) => sum + (run.seconds ?? 0), 0), duration), "all runs together"],
+    ["Training time", shown(state.group.training_seconds, duration), "all runs together"],
     ["Device", devices.length > 1 ? devices.length : devices[0] ?? MISSING, devices.length > 1 ? "kinds of device" : runs[0]?.environment.device ?? ""],
   ];
   $("facts").replaceChildren(...facts.map(([title, value, note]) => h("div", {}, h("dt", {}, title), h("dd", {}, value, h("small", {}, note)))));
@@ -281,13 +260,10 @@ const MEASURES = {
   lr: { title: "learning rate", unit: "", best: "high", format: significant(3) },
 };
 
-/** [[x, value], …] of a run; x is the epoch, or the hours or minutes since the start. */
-function curve(run, measure, unit) {
-  let seconds = 0;
-  return (run.curves[measure] ?? []).map((value, i) => {
-    seconds += run.curves.epoch_seconds?.[i] ?? NaN;
-    return [unit ? seconds / unit : i + 1, value];
-  }).filter(([x, value]) => value !== null && Number.isFinite(x));
+/** [[x, value], …] of the curves of a run or of a row's mean; x is the epoch, or the hours or minutes since the start. */
+function curve(curves, measure, unit) {
+  return (curves[measure] ?? []).map((value, i) => [unit ? (curves.elapsed?.[i] ?? NaN) / unit : i + 1, value])
+    .filter(([x, value]) => value !== null && Number.isFinite(x));
 }
 
 function drawCurves() {
@@ -297,10 +273,9 @@ function drawCurves() {
   const [clock, name] = longest > 7200 ? [3600, "hours"] : [60, "minutes"];
   const perTime = state.time === "time";
   const series = rows.map((row) => {
-    const seeds = row.runs.map((run) => curve(run, state.measure, perTime && clock)).filter((points) => points.length);
-    // The mean over seeds, as far as all of them have come.
-    const length = seeds.length && Math.min(...seeds.map((points) => points.length));
-    const points = Array.from({ length }, (_, i) => [0, 1].map((axis) => mean(seeds.map((seed) => seed[i][axis]))));
+    const unit = perTime && clock;
+    const seeds = row.runs.map((run) => curve(run.curves, state.measure, unit)).filter((points) => points.length);
+    const points = curve(row.curves, state.measure, unit);
     return { ...row, points, ghosts: seeds.length > 1 ? seeds : [] };
   }).filter(({ points }) => points.length);
   const seeds = series.some(({ ghosts }) => ghosts.length);
@@ -567,7 +542,7 @@ function showGroup(index) {
 
 function groupTitle(group) {
   const parts = [group.plan ? `plan ${group.plan}` : "no plan", group.dataset, group.class_count && `${group.class_count} classes`, group.train_images && `${group.train_images.toLocaleString("en")} training images`, group.image_size && `${group.image_size} px`];
-  const runs = group.rows.reduce((sum, row) => sum + row.runs.length, 0);
+  const runs = group.run_count;
   return `${parts.filter(Boolean).join(" · ")} · ${runs ? `${runs} ${runs === 1 ? "run" : "runs"}` : "table only"}`;
 }
 
