@@ -160,6 +160,14 @@ def test_an_epoch_is_validated_at_its_own_size(demo_data, tmp_path):
     assert trained.best_epoch == 2
 
 
+def test_a_folder_that_cannot_be_written_is_known_before_the_data_are_read(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write .*run: Not a directory"):
+        train(RECIPE, RunOptions(run_name="run", data_dir=tmp_path / "no_data", results_dir=tmp_path / "file"))
+    saving.check_writable(tmp_path / "a" / "b")
+    assert not list((tmp_path / "a").iterdir())
+
+
 # ---- long epochs, small images, no memory
 
 

@@ -29,7 +29,7 @@ from tinybench.training.loss import build_criterion
 from tinybench.training.numerics import check_numerics, choose_numerics
 from tinybench.training.optimizer import learning_rate
 from tinybench.training.progress import Progress
-from tinybench.training.saving import Checkpointer, RunFiles, check_folder
+from tinybench.training.saving import Checkpointer, RunFiles, check_folder, check_writable
 from tinybench.training.setup import build_state, check_recipe, load_images, own_folder
 from tinybench.training.state import TrainingState, has_begun
 from tinybench.training.tensorboard import open_tensorboard
@@ -51,6 +51,8 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
     repeatable = determinism(device, recipe.deterministic)
     recipe = anchored(recipe)
     check_folder(options, resume, overwrite)
+    if distributed.is_main():
+        check_writable(options.folder)
     checkpoint = read_checkpoint(resume) if resume else None
     if checkpoint and not has_begun(checkpoint):
         checkpoint = None  # with nothing behind it, the run starts anew, also with another recipe
