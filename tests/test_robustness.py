@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tinybench.data import datasets
 from tinybench.data.augment.policy import normalize
 from tinybench.errors import UsageError, UserError
-from tinybench.evaluation.evaluate import EvalOptions
+from tinybench.evaluation.evaluate import EvalOptions, TestedNetwork
 from tinybench.evaluation.robustness import evaluate
 from tinybench.evaluation.robustness.attacks import fgsm, pgd
 from tinybench.evaluation.robustness.corruptions import CORRUPTIONS
@@ -141,7 +141,7 @@ def tested(tmp_path_factory):
         optimizer.zero_grad()
     write_checkpoint(path, checkpoint | {"state_dict": model.state_dict()})
     options = EvalOptions(device=CPU, data_dir=data_dir)
-    return path, options, evaluate.test_robustness(path, options, images_per_class=20)
+    return path, options, evaluate.measure_robustness(TestedNetwork(path, options), images_per_class=20)
 
 
 def test_every_corruption_attack_and_square_is_in_the_file(tested):
@@ -183,7 +183,7 @@ def test_what_is_worse_hurts_more(tested):
 
 def test_a_repetition_changes_nothing(tested):
     path, options, results = tested
-    again = evaluate.test_robustness(path, options, images_per_class=20)
+    again = evaluate.measure_robustness(TestedNetwork(path, options), images_per_class=20)
     for part in ("clean_acc", "corruptions", "attacks", "occlusion"):
         assert again[part] == results[part]
 
@@ -195,7 +195,7 @@ def test_a_network_with_one_answer_is_right_about_one_class(demo_data, tmp_path)
     checkpoint["state_dict"]["head.bias"].zero_()[3] = 1
     write_checkpoint(path, checkpoint)
     options = EvalOptions(device=CPU, data_dir=demo_data)
-    results = evaluate.test_robustness(path, options, images_per_class=1)
+    results = evaluate.measure_robustness(TestedNetwork(path, options), images_per_class=1)
     assert not (tmp_path / "robustness.json").exists()
     assert results == json.loads((tmp_path / "robustness_last.json").read_text())
     assert results["corruption_acc"] == pytest.approx(10)

@@ -3,7 +3,6 @@
 import itertools
 import time
 from dataclasses import replace
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -13,7 +12,7 @@ from tqdm import tqdm
 
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import printable
-from tinybench.evaluation.evaluate import ROBUSTNESS, EvalOptions, TestedNetwork
+from tinybench.evaluation.evaluate import ROBUSTNESS, TestedNetwork
 from tinybench.evaluation.robustness.attacks import fgsm, pgd
 from tinybench.evaluation.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from tinybench.evaluation.robustness.occlusion import occlude, square_places
@@ -27,15 +26,6 @@ RADII = (1, 2, 4, 8)  # of the attacks, in 255ths
 PGD_STEPS = 10
 ATTACK_PASSES = 2 * (1 + PGD_STEPS)  # of FGSM and PGD together, there and back
 SHARES = (4, 2)  # the hidden square's side is the image's, divided by these
-
-
-def test_robustness(path: Path, options: EvalOptions, *, images_per_class: int) -> dict[str, Any]:
-    """Test a checkpoint on disturbed images, as `measure_robustness` says.
-
-    Raises:
-        UserError: the checkpoint or the data are missing or damaged, or do not fit each other.
-    """
-    return measure_robustness(TestedNetwork(path, options), images_per_class=images_per_class)
 
 
 def former_robustness(network: TestedNetwork, *, images_per_class: int) -> dict[str, Any]:
