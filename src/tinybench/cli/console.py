@@ -189,8 +189,8 @@ def _flags() -> list[str]:
 def flags_of(arguments: type) -> Iterator[str]:
     """The flags that stand for the fields of a dataclass, and of dataclasses in it."""
     for spec in dataclasses.fields(arguments):
-        if isinstance(spec.type, type) and dataclasses.is_dataclass(spec.type):
-            yield from flags_of(spec.type)
+        if _is_recipe(spec):
+            yield from flags_of(spec.type)  # type: ignore[arg-type]
         else:
             yield f"--{spec.name}"
             if spec.type is bool:

@@ -10,7 +10,6 @@ from pathlib import Path
 from tinybench.cli import console
 from tinybench.cli.run_arguments import NetworkArguments
 from tinybench.errors import UserError, printable
-from tinybench.runs import find_checkpoint
 
 DPI = 150
 
@@ -29,14 +28,11 @@ def main() -> int:
     arguments = console.parse(Arguments, __doc__)
     from tinybench.cli.infer import introduction, list_images
     from tinybench.evaluation.explain import draw, explain
-    from tinybench.inference.predictor import Predictor
-    from tinybench.runtime.device import pick_device
     from tinybench.runtime.pictures import save_figure
 
     arguments.check()
     paths = list(list_images(list(arguments.image)))
-    checkpoint = arguments.checkpoint or find_checkpoint(arguments.results_dir, arguments.picked())
-    predictor = Predictor(checkpoint, pick_device(arguments.device))
+    predictor = arguments.predictor()
     if not arguments.checkpoint:
         print(introduction(predictor), flush=True)
     names: dict[str, int] = {}

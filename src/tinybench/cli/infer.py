@@ -15,7 +15,6 @@ from tinybench.cli import console
 from tinybench.cli.run_arguments import NetworkArguments
 from tinybench.errors import UsageError, UserError, printable
 from tinybench.recipe import Count
-from tinybench.runs import find_checkpoint
 
 if TYPE_CHECKING:
     from tinybench.inference.predictor import Predictor
@@ -33,13 +32,9 @@ class Arguments(NetworkArguments):
 
 def main() -> int:
     arguments = console.parse(Arguments, __doc__)
-    from tinybench.inference.predictor import Predictor
-    from tinybench.runtime.device import pick_device
-
     arguments.check()
     paths = list(list_images(list(arguments.image)))
-    checkpoint = arguments.checkpoint or find_checkpoint(arguments.results_dir, arguments.picked())
-    predictor = Predictor(checkpoint, pick_device(arguments.device))
+    predictor = arguments.predictor()
     if not arguments.json:
         print(introduction(predictor))
     answers, failures = [], 0
@@ -59,7 +54,7 @@ def main() -> int:
                     f"  {guess.rank:>2}  {guess.probability:7.2%}  {printable(guess.class_id)}  {printable(guess.name)}"
                 )
     if arguments.json:
-        about = {"checkpoint": str(checkpoint), "model": predictor.checkpoint["model"]}
+        about = {"checkpoint": str(predictor.path), "model": predictor.checkpoint["model"]}
         print(json.dumps({**about, "images": answers}, indent=2))
     return 1 if failures else 0
 

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinybench.errors import UsageError
 from tinybench.model_file import load_model_file
 from tinybench.recipe import Device
-from tinybench.runs import pick_runs
+from tinybench.runs import find_checkpoint, pick_runs
+
+if TYPE_CHECKING:
+    from tinybench.inference.predictor import Predictor
 
 
 @dataclass(kw_only=True)
@@ -60,3 +64,16 @@ class NetworkArguments(RunArguments):
             )
         if self.model_file:
             load_model_file(self.model_file)
+
+    def predictor(self) -> "Predictor":
+        """The network that is named, on the device; where none is, see `find_checkpoint`.
+
+        Raises:
+            UsageError: there is no such run, or none at all.
+            UserError: the checkpoint is missing or damaged.
+        """
+        from tinybench.inference.predictor import Predictor
+        from tinybench.runtime.device import pick_device
+
+        checkpoint = self.checkpoint or find_checkpoint(self.results_dir, self.picked())
+        return Predictor(checkpoint, pick_device(self.device))

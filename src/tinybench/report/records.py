@@ -251,6 +251,7 @@ def board_record(board: Board) -> dict[str, Any]:
     for row, beaten in zip(sorted_rows, beaten_by(sorted_rows), strict=True):
         color = model_color(row.model)
         names = [run.name for run in row.runs]
+        runs = [run_record(run) for run in row.runs]
         rows.append(
             {
                 "label": row.label,
@@ -262,7 +263,7 @@ def board_record(board: Board) -> dict[str, Any]:
                 "val_acc": rounded(fmean(run.val_acc for run in row.runs)) if row.runs else None,
                 "index": len(rows),
                 "beaten_by": beaten,
-                "runs": (runs := [run_record(run) for run in row.runs]),
+                "runs": runs,
                 "curves": mean_curves([run["curves"] for run in runs]),
                 "classes": class_record([classes[name] for name in names if name in classes]),
                 "robustness": robustness_record([robustness[name] for name in names if name in robustness]),

@@ -14,7 +14,7 @@ from tinybench.data.batches import check_shares, size_of_batches, smallest_piece
 from tinybench.data.imageset import ImageSet
 from tinybench.data.prepare.packed import Split
 from tinybench.data.streaming import StreamedSet
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import UsageError, UserError, reason
 from tinybench.inference.checkpoint import network_options, read_checkpoint
 from tinybench.models import build_model, needs_image_size
 from tinybench.models.fit import check_fit
@@ -49,7 +49,7 @@ def own_folder(options: RunOptions) -> Iterator[None]:
     except filelock.Timeout:
         raise UserError(f"{folder} is being written by another run; choose another --run_name") from None
     except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror}") from error
+        raise UserError(f"cannot write {folder}: {reason(error)}") from error
     try:
         remove_leftovers(folder)
         yield
