@@ -17,8 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 import torch
 
 from tinybench.cli import console
+from tinybench.configuration import get_recipe
 from tinybench.models import get_model_info
-from tinybench.recipe import Count, Precision, Side, get_recipe
+from tinybench.recipe import Count, Precision, Side
 from tinybench.runtime import allocator
 from tinybench.training.step_time import step_seconds
 

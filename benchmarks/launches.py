@@ -23,13 +23,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from tinybench.cli import console
+from tinybench.configuration import get_recipe, load_augmentations
 from tinybench.data.augment.mix import Mix
 from tinybench.data.augment.operations import Automatic
 from tinybench.data.augment.policy import vary
 from tinybench.data.batches import Batch, TrainBatches
 from tinybench.data.imageset import ImageSet
 from tinybench.models import MODELS, list_models
-from tinybench.recipe import Recipe, get_recipe, load_augmentations
+from tinybench.recipe import Recipe
 from tinybench.runtime.files import write_json
 from tinybench.training.setup import build_state
 from tinybench.training.trainer import forward_backward

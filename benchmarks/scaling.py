@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from train_step import loop_rate, random_images
 
 from tinybench.cli import console
+from tinybench.configuration import get_recipe
 from tinybench.errors import UserError
 from tinybench.models import get_model_info
-from tinybench.recipe import Device, Precision, get_recipe
+from tinybench.recipe import Device, Precision
 from tinybench.runtime.device import describe_environment, pick_device
 from tinybench.runtime.distributed import process_group, world_size
 from tinybench.runtime.files import check_output, has_keys, write_json

@@ -20,8 +20,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from tinybench.cli import console
+from tinybench.configuration import get_recipe
 from tinybench.errors import UsageError
-from tinybench.recipe import Device, Recipe, RunOptions, get_recipe
+from tinybench.recipe import Device, Recipe, RunOptions
 from tinybench.runtime.device import describe_environment, pick_device
 from tinybench.runtime.files import check_output, has_keys, write_json
 from tinybench.runtime.signals import StopSignals

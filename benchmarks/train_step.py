@@ -27,10 +27,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from others import plain_epoch, timm, timm_epoch, timm_loader, torchvision_loader
 
 from tinybench.cli import console
+from tinybench.configuration import get_recipe
 from tinybench.data.imageset import ImageSet
 from tinybench.models import MODELS, list_models
 from tinybench.profiling.inference import measure_inference
-from tinybench.recipe import Device, Recipe, RunOptions, get_recipe
+from tinybench.recipe import Device, Recipe, RunOptions
 from tinybench.runtime import distributed
 from tinybench.runtime.device import describe_environment, pick_device
 from tinybench.runtime.files import check_output, has_keys, write_json

@@ -12,12 +12,13 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
+from tinybench.configuration import load_augmentations, resolved_augmentation
 from tinybench.data.augment import color, geometry, policy
 from tinybench.data.augment.expression import parse
 from tinybench.data.augment.operations import OPERATIONS
 from tinybench.data.augment.policy import Parameters, build_policy, normalize
 from tinybench.errors import UsageError
-from tinybench.recipe import Recipe, load_augmentations, resolved_augmentation
+from tinybench.recipe import Recipe
 from tinybench.training.checkpoint import anchored, difference
 
 MEAN, STD = (0.48, 0.45, 0.40), (0.28, 0.27, 0.29)

@@ -13,8 +13,9 @@ from test_testing import main_of, save
 from tinybench import formats
 from tinybench.cli import console
 from tinybench.cli.train import parse_arguments
+from tinybench.configuration import get_recipe, load_recipes
 from tinybench.errors import UsageError, UserError, command, printable
-from tinybench.recipe import Draft, Recipe, RunOptions, get_recipe, load_recipes
+from tinybench.recipe import Draft, Recipe, RunOptions
 from tinybench.runtime.files import read_json, write_json
 from tinybench.training import numerics
 from tinybench.validation import validated

@@ -7,10 +7,11 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tinybench.configuration import get_recipe
 from tinybench.errors import UsageError
 from tinybench.models import MODELS, build_model, list_models
 from tinybench.models.speednet import GlobalMaxPool
-from tinybench.recipe import Recipe, RunOptions, get_recipe
+from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime import device as devices
 from tinybench.runtime.device import describe_environment, determinism, pick_device, send
 from tinybench.training.trainer import train

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tinybench.configuration import load_augmentations
 from tinybench.data.batches import TrainBatches, check_shares, share_of_batch
 from tinybench.errors import UsageError
 from tinybench.inference.checkpoint import load_network, read_checkpoint
-from tinybench.recipe import Recipe, RunOptions, load_augmentations
+from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime import distributed
 from tinybench.training.setup import build_state, load_images
 from tinybench.training.trainer import train

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tinybench.configuration import load_augmentations
 from tinybench.data import datasets
 from tinybench.errors import UsageError
 from tinybench.profiling import device_check, doctor, peaks
-from tinybench.recipe import load_augmentations
 
 ROOT = Path(__file__).resolve().parents[1]
 

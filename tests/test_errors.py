@@ -18,7 +18,8 @@ RESULTS = {
 def test_table_by_hand():
     assert error_table(RESULTS).splitlines() == [
         "  least accurate", "     60.00 %  cat", "  most accurate", "     90.00 %  dog",
-        "  most confused (of the class's images)", "     40.00 %  cat taken for dog", "     10.00 %  dog taken for cat",
+        "  most confused (of the class's images)",
+        "     40.00 %  cat predicted as dog", "     10.00 %  dog predicted as cat",
     ]  # fmt: skip
 
 

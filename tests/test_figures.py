@@ -309,9 +309,9 @@ def test_agreement_is_symmetric_and_its_diagonal_is_of_two_seeds(six, tmp_path):
     np.testing.assert_allclose(same, same.T)
     np.testing.assert_allclose(kappa, kappa.T)
     first, second = predictions_by_recipe(six)[LABELS["vit"]]
-    assert same.loc[LABELS["vit"], LABELS["vit"]] == pytest.approx(100 * (first.answers == second.answers).mean())
+    assert same.loc[LABELS["vit"], LABELS["vit"]] == pytest.approx(100 * (first.predicted == second.predicted).mean())
     pairs = [
-        (a.answers == b.answers).mean() for a in predictions_by_recipe(six)[LABELS["vgg"]] for b in (first, second)
+        (a.predicted == b.predicted).mean() for a in predictions_by_recipe(six)[LABELS["vgg"]] for b in (first, second)
     ]
     assert same.loc[LABELS["vgg"], LABELS["vit"]] == pytest.approx(100 * np.mean(pairs))
     cells = figures.agreement_between_models(six).axes[0].collections[0].get_array()

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from tinybench.configuration import get_recipe
 from tinybench.data.batches import Batch
-from tinybench.recipe import Recipe, get_recipe
+from tinybench.recipe import Recipe
 from tinybench.training.loss import build_criterion, multi_margin
 
 

@@ -6,13 +6,13 @@ import torch
 import torchvision
 from torch import nn
 
+from tinybench.configuration import load_recipes
 from tinybench.errors import UsageError
 from tinybench.models import MODELS, build_model, list_models
 from tinybench.models.efficientnet import DepthwiseConv2d
 from tinybench.models.fit import check_fit
 from tinybench.models.layers import AdaptiveAvgPool2d, DropPath, pool_by_products
 from tinybench.models.vit import Attention, ShiftedPatches
-from tinybench.recipe import load_recipes
 
 SIX = ["alexnet", "vgg", "resnet", "densenet", "efficientnet", "vit"]
 # With 200 classes at 64x64.

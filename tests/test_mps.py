@@ -11,12 +11,13 @@ from pretended_mps import Device, NotOnMPS, pretended_mps, runs_on_mps
 from torch import nn
 from torch.nn import functional as F
 
+from tinybench.configuration import get_recipe, load_augmentations, load_recipes
 from tinybench.data.batches import TrainBatches
 from tinybench.data.imageset import ImageSet
 from tinybench.models import MODELS, build_model, list_models
 from tinybench.profiling import device_check, inference, peaks
 from tinybench.profiling.device_check import check_device
-from tinybench.recipe import Recipe, RunOptions, get_recipe, load_augmentations, load_recipes
+from tinybench.recipe import Recipe, RunOptions
 from tinybench.training.numerics import probe
 from tinybench.training.setup import build_state
 from tinybench.training.trainer import train, train_step, validate

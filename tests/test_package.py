@@ -9,7 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tinybench.cli import commands
-from tinybench.recipe import config_file, load_recipes
+from tinybench.configuration import config_file, load_recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 

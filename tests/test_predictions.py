@@ -149,12 +149,12 @@ def test_an_ensemble_averages_probabilities(tmp_path):
     expected = torch.stack([torch.from_numpy(member.logits).softmax(1) for member in members]).mean(0)
     np.testing.assert_allclose(np.exp(together.logits), expected, atol=1e-6)
     assert (together.name, together.class_ids) == ("run0+run1+run2", CLASS_IDS)
-    assert (together.answers == expected.argmax(1).numpy()).all()
+    assert (together.predicted == expected.argmax(1).numpy()).all()
     assert scores(together)["test_acc"] > max(scores(member)["test_acc"] for member in members)
     # A confident member outweighs two doubtful ones, which a vote would not let it.
     logits = [np.log(np.array([p], dtype=np.float32)) for p in ([0.98, 0.02], [0.4, 0.6], [0.45, 0.55])]
     voters = [Predictions("x", each, np.array([0]), CLASS_IDS[:2]) for each in logits]
-    assert ensemble(voters).answers.tolist() == [0]
+    assert ensemble(voters).predicted.tolist() == [0]
 
 
 def test_runs_on_other_images_or_classes_do_not_mix(tmp_path):

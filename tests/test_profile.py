@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from tinybench.cli.profile_step import table
+from tinybench.configuration import get_recipe
 from tinybench.figures import roofline
 from tinybench.models import build_model
 from tinybench.profiling import layers
 from tinybench.profiling.layers import layers_of, profile_step
-from tinybench.recipe import get_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 

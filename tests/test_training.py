@@ -15,11 +15,12 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from tinybench.configuration import get_recipe, load_augmentations
 from tinybench.data.batches import TrainBatches
 from tinybench.errors import UsageError, UserError
 from tinybench.inference.checkpoint import load_network, read_checkpoint
 from tinybench.models import MODELS, ModelInfo, list_models
-from tinybench.recipe import Recipe, RunOptions, get_recipe, load_augmentations
+from tinybench.recipe import Recipe, RunOptions
 from tinybench.training import trainer
 from tinybench.training.checkpoint import anchored
 from tinybench.training.saving import Stopped

@@ -42,7 +42,7 @@ class Metric:
 def topk_accuracy(logits: ArrayLike, labels: ArrayLike, k: int) -> float:
     """Percent of images whose label is among the k largest logits, k may exceed the number of classes.
 
-    Of equal logits the first class goes before, on every device; where the label's logit is NaN the answer is wrong.
+    Of equal logits the first class goes before, on every device; a NaN as the label's logit counts as a mistake.
     """
     logits, labels = np.asarray(logits), np.asarray(labels)[:, None]
     true = np.take_along_axis(logits, labels, 1)
@@ -91,7 +91,7 @@ def reliability_table(logits: ArrayLike, labels: ArrayLike, bins: int = 15) -> p
 
 
 def confusion_matrix(logits: ArrayLike, labels: ArrayLike) -> np.ndarray:
-    """Counts, int64 (classes, classes): rows are the labels, columns the answers."""
+    """Counts, int64 (classes, classes): rows are the labels, columns the predictions."""
     logits, labels = np.asarray(logits), np.asarray(labels)
     classes = logits.shape[1]
     return np.bincount(labels * classes + logits.argmax(1), minlength=classes**2).reshape(classes, classes)

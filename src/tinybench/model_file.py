@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from tinybench.configuration import load_recipes
 from tinybench.errors import UsageError
-from tinybench.recipe import Recipe, load_recipes
+from tinybench.recipe import Recipe
 
 
 def load_model_file(path: Path) -> dict[str, Recipe]:

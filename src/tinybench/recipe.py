@@ -2,16 +2,14 @@
 
 import dataclasses
 import re
-import types
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from annotated_types import Interval
 
-from tinybench.errors import UsageError, command, notice
+from tinybench.errors import UsageError, command
 from tinybench.validation import validated
 
 Device = Literal["auto", "cpu", "mps", "cuda"]
@@ -491,85 +489,3 @@ def check_run_name(name: str, what: str) -> None:
         or any(part in ("", ".", "..") for part in parts)
     ):
         raise UsageError(f"{what} {name!r} must name a folder below results_dir")
-
-
-def config_file() -> Path:
-    """config.py of the current folder if it holds RECIPES, else `usual_config_file`."""
-    usual = usual_config_file()
-    here = Path("config.py").resolve()
-    if here == usual or not (here.is_file() and re.search(rb"^RECIPES\b", here.read_bytes(), re.MULTILINE)):
-        return usual  # a config.py of some other program is not run
-    notice(f"recipes are those of {here}")
-    return here
-
-
-def usual_config_file() -> Path:
-    """config.py of the checkout, else the one in the package."""
-    package = Path(__file__).resolve().parent
-    checkout = package.parents[1] / "config.py"
-    return checkout if checkout.is_file() else package / "config.py"
-
-
-def load_recipes(path: Path | None = None) -> dict[str, Recipe]:
-    """RECIPES of a configuration file (default: `config_file()`), by name.
-
-    Raises:
-        UsageError: the file is missing or broken, or does not hold a dict of recipes.
-    """
-    path = path or config_file()
-    recipes = _run(path).get("RECIPES")
-    if not isinstance(recipes, dict) or not all(isinstance(recipe, Recipe) for recipe in recipes.values()):
-        raise UsageError(f"{path} must hold RECIPES, a dict from names to Recipe")
-    return recipes
-
-
-def load_augmentations() -> dict[str, str]:
-    """AUGMENTATIONS of `config_file()`, expressions by name; where it has none, those of `usual_config_file()`.
-
-    Raises:
-        UsageError: the file is broken, or an expression is the name of another one.
-    """
-    path = config_file()
-    found = _run(path).get("AUGMENTATIONS")
-    if found is None and path != usual_config_file():
-        path = usual_config_file()
-        found = _run(path).get("AUGMENTATIONS")
-    if not isinstance(found, dict) or not all(isinstance(text, str) for pair in found.items() for text in pair):
-        raise UsageError(f"{path} must hold AUGMENTATIONS, a dict from names to expressions")
-    for name, expression in found.items():
-        if expression in found and expression != name:  # a saved expression would be taken for the name
-            raise UsageError(f"{path}: AUGMENTATIONS of {name} is itself a name, {expression}; write {expression}()")
-    return found
-
-
-def resolved_augmentation(augment: str) -> str:
-    """The expression that a name of AUGMENTATIONS stands for; an expression stays, without its spaces."""
-    if "(" not in augment and config_file().is_file():  # a worker elsewhere, which is sent expressions, has none
-        augment = load_augmentations().get(augment, augment)
-    return "".join(augment.split()) or "none"
-
-
-def _run(path: Path) -> dict[str, Any]:
-    """The names of a configuration file after it has run."""
-    if not path.is_file():
-        raise UsageError(f"{path} does not exist; it holds the recipes")
-    loader = SourceFileLoader("tinybench_config", str(path))  # whatever the file's name ends in
-    module = types.ModuleType(loader.name)
-    module.__file__ = str(path)
-    try:
-        loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # it is somebody's program: anything may go wrong in it
-        raise UsageError(f"{path}: {type(error).__name__}: {error}") from error
-    return vars(module)
-
-
-def get_recipe(name: str, recipes: dict[str, Recipe] | None = None) -> Recipe:
-    """The recipe of that name, out of `recipes` (default: those of config.py).
-
-    Raises:
-        UsageError: there is none; the message lists the known ones.
-    """
-    recipes = load_recipes() if recipes is None else recipes
-    if name not in recipes:
-        raise UsageError(f"unknown recipe {name!r}; known: {', '.join(sorted(recipes))}")
-    return recipes[name]

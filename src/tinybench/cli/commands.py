@@ -18,7 +18,7 @@ COMMANDS = {
     "test": "test trained networks on the test images",
     "infer": "ask a trained network about images",
     "explain": "show where a trained network looks",
-    "ensemble": "average the answers of tested runs",
+    "ensemble": "average the predictions of tested runs",
     "compare": "train, test and measure many networks with many seeds",
     "report": "write all results on one page that opens from disk",
     "plot_training_loss": "draw the losses of runs",

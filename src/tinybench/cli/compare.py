@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Literal
 
 from tinybench.cli import console
 from tinybench.cli.train import known_names
+from tinybench.configuration import load_recipes
 from tinybench.errors import UsageError
 from tinybench.model_file import load_model_file
-from tinybench.recipe import Count, CountOrNone, Device, Draft, NotNegative, Recipe, RunOptions, load_recipes
+from tinybench.recipe import Count, CountOrNone, Device, Draft, NotNegative, Recipe, RunOptions
 from tinybench.sweep.plan import Plan, read_plan
 from tinybench.words import listed
 

@@ -1,4 +1,4 @@
-"""Average the answers of tested runs, without running a network: `python src/ensemble.py --run resnet vit`."""
+"""Average the predictions of tested runs, without running a network: `python src/ensemble.py --run resnet vit`."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -37,7 +37,7 @@ def main() -> int:
     predictor = arguments.predictor()
     if not arguments.json:
         print(introduction(predictor))
-    answers, failures = [], 0
+    classified, failures = [], 0
     for path in paths:
         try:
             guesses = predictor.classify(path, arguments.top_k)
@@ -46,7 +46,7 @@ def main() -> int:
             console.report(f"error: {error}")
             continue
         if arguments.json:
-            answers.append({"image": str(path), "guesses": [dataclasses.asdict(guess) for guess in guesses]})
+            classified.append({"image": str(path), "guesses": [dataclasses.asdict(guess) for guess in guesses]})
         else:
             print(printable(path))
             for guess in guesses:
@@ -55,12 +55,12 @@ def main() -> int:
                 )
     if arguments.json:
         about = {"checkpoint": str(predictor.path), "model": predictor.checkpoint["model"]}
-        print(json.dumps({**about, "images": answers}, indent=2))
+        print(json.dumps({**about, "images": classified}, indent=2))
     return 1 if failures else 0
 
 
 def introduction(predictor: "Predictor") -> str:
-    """Which network answers, in a line."""
+    """Which network classifies, in a line."""
     checkpoint = predictor.checkpoint
     return printable(
         f"{predictor.path}: {checkpoint['model']} on {checkpoint['dataset']}, {checkpoint['num_classes']} classes, "

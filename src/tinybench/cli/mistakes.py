@@ -31,7 +31,7 @@ def error_table(results: dict[str, Any]) -> str:
         lines += [f"    {classes.accuracy[label]:6.2f} %  {printable(classes.names[label])}" for label in chosen]
     lines.append("  most confused (of the class's images)")
     for row in mistakes_of(classes).head(SHOWN).itertuples():
-        lines.append(f"    {row.share:6.2f} %  {printable(row.true)} taken for {printable(row.answer)}")
+        lines.append(f"    {row.share:6.2f} %  {printable(row.true)} predicted as {printable(row.predicted)}")
     return "\n".join(lines)
 
 
@@ -43,28 +43,28 @@ def show_errors(network: TestedNetwork, results: dict[str, Any], folder: Path, f
     """
     print(error_table(results))
     with np.load(network.result_path(PREDICTIONS)) as predictions:
-        answers = predictions["logits"].argmax(1)
-    draw_errors(results, network.images, answers, folder, force)
+        predicted = predictions["logits"].argmax(1)
+    draw_errors(results, network.images, predicted, folder, force)
 
 
 def draw_errors(
-    results: dict[str, Any], images: ImageSet, answers: np.ndarray, folder: Path, force: bool = False
+    results: dict[str, Any], images: ImageSet, predicted: np.ndarray, folder: Path, force: bool = False
 ) -> None:
     """Write class_examples.png and mistaken_examples.png; without mistakes, the latter is none, nor left from before.
 
     Args:
         images: those that were tested.
-        answers: int (N,), the likeliest class of each.
+        predicted: int (N,), the likeliest class of each.
         force: replace files of something else that have these names.
     """
     classes = classes_of(results)
     order = _hardest_first(classes)
     ends = [*order[:SHOWN], *order[max(SHOWN, len(order) - SHOWN) :]]  # once each where there are few
-    pictures = {"class_examples.png": class_examples(images, answers, ends, classes.accuracy)}
-    pairs = [(row.true_label, row.answer_label) for row in mistakes_of(classes).head(SHOWN).itertuples()]
+    pictures = {"class_examples.png": class_examples(images, predicted, ends, classes.accuracy)}
+    pairs = [(row.true_label, row.predicted_label) for row in mistakes_of(classes).head(SHOWN).itertuples()]
     mistaken = folder / "mistaken_examples.png"
     if pairs:
-        pictures[mistaken.name] = mistaken_examples(images, answers, pairs)
+        pictures[mistaken.name] = mistaken_examples(images, predicted, pairs)
     else:
         mistaken.unlink(missing_ok=True)
     for name, figure in pictures.items():

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 from annotated_types import Interval
 
 from tinybench.cli import console
+from tinybench.configuration import get_recipe, load_recipes
 from tinybench.model_file import load_model_file
-from tinybench.recipe import Count, Device, Precision, Side, get_recipe, load_recipes
+from tinybench.recipe import Count, Device, Precision, Side
 from tinybench.runtime.files import check_output, has_keys, write_json
 
 

@@ -12,20 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinybench.cli import console
+from tinybench.configuration import get_recipe, load_augmentations, load_recipes
 from tinybench.errors import UsageError, UserError
 from tinybench.model_file import load_model_file
-from tinybench.recipe import (
-    CountOrNone,
-    Device,
-    Draft,
-    Recipe,
-    RunOptions,
-    changes,
-    check_run_name,
-    get_recipe,
-    load_augmentations,
-    load_recipes,
-)
+from tinybench.recipe import CountOrNone, Device, Draft, Recipe, RunOptions, changes, check_run_name
 
 
 @dataclass(kw_only=True)

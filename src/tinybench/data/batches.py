@@ -49,12 +49,12 @@ class Batch:
         return self.lam * loss + (1 - self.lam) * criterion(logits, self.other_labels)
 
     def correct(self, logits: Tensor) -> Tensor:
-        """Number of right answers, both labels weighed by lambda; float32 scalar."""
-        answers = logits.argmax(dim=1)
-        correct = (answers == self.labels).sum(dtype=torch.float32)
+        """Number of correct predictions, both labels weighed by lambda; float32 scalar."""
+        predicted = logits.argmax(dim=1)
+        correct = (predicted == self.labels).sum(dtype=torch.float32)
         if self.lam == 1:
             return correct
-        return self.lam * correct + (1 - self.lam) * (answers == self.other_labels).sum(dtype=torch.float32)
+        return self.lam * correct + (1 - self.lam) * (predicted == self.other_labels).sum(dtype=torch.float32)
 
 
 def size_of_batches(recipe: Recipe, images: int) -> int:

@@ -13,7 +13,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature T for which softmax(logits / T) has the smallest negative log-likelihood.
 
     The likelihood has one optimum, since it is concave in 1 / T; it is where its slope changes sign. Where there is
-    none (every answer is right, or every one wrong), T is the nearer end of COLDEST to HOTTEST.
+    none (every prediction is correct, or every one wrong), T is the nearer end of COLDEST to HOTTEST.
 
     Args:
         logits: (N, classes) of images that the network was not trained on, on the CPU.

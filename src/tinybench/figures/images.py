@@ -10,12 +10,12 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from tinybench.configuration import load_augmentations
 from tinybench.data.augment.mix import Mix
 from tinybench.data.augment.policy import build_policy
 from tinybench.data.imageset import ImageSet
 from tinybench.figures.data import CHANNELS
 from tinybench.figures.style import new_figure
-from tinybench.recipe import load_augmentations
 from tinybench.runtime.seeds import Purpose, torch_generator
 
 EXAMPLES = 6  # images per row
@@ -66,30 +66,26 @@ def brightness_histogram(images: ImageSet) -> Figure:
     return figure
 
 
-def class_examples(images: ImageSet, answers: np.ndarray, labels: Sequence[int], accuracy: np.ndarray) -> Figure:
+def class_examples(images: ImageSet, predicted: np.ndarray, labels: Sequence[int], accuracy: np.ndarray) -> Figure:
     """The first test images of some classes, one row per class, each with the predicted class if that is wrong.
 
     Args:
-        answers: int (N,), the predicted class of each image.
+        predicted: int (N,), the likeliest class of each image.
         labels: of the classes to show.
         accuracy: test accuracy of every class in percent.
     """
     rows = [torch.nonzero(images.labels == label).flatten()[:EXAMPLES] for label in labels]
     names = [f"{images.class_names[label]}\n{accuracy[label]:.0f} % accuracy" for label in labels]
-    captions = [
-        ["" if answers[index] == images.labels[index] else images.class_names[answers[index]] for index in row.tolist()]
-        for row in rows
-    ]
+    wrong = predicted != images.labels.numpy()
+    captions = [[images.class_names[predicted[i]] if wrong[i] else "" for i in row.tolist()] for row in rows]
     return _grid([images.images[row] for row in rows], names, captions)
 
 
-def mistaken_examples(images: ImageSet, answers: np.ndarray, pairs: Sequence[tuple[int, int]]) -> Figure:
+def mistaken_examples(images: ImageSet, predicted: np.ndarray, pairs: Sequence[tuple[int, int]]) -> Figure:
     """Misclassified test images, one row per pair of true and predicted class."""
-    predicted = torch.from_numpy(answers)
-    rows = [
-        torch.nonzero((images.labels == true) & (predicted == answer)).flatten()[:EXAMPLES] for true, answer in pairs
-    ]
-    names = [f"{images.class_names[true]}\npredicted as {images.class_names[answer]}" for true, answer in pairs]
+    found = torch.from_numpy(predicted)
+    rows = [torch.nonzero((images.labels == true) & (found == wrong)).flatten()[:EXAMPLES] for true, wrong in pairs]
+    names = [f"{images.class_names[true]}\npredicted as {images.class_names[wrong]}" for true, wrong in pairs]
     return _grid([images.images[row] for row in rows], names)
 
 

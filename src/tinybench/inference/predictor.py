@@ -61,7 +61,7 @@ def predict_logits(
         logits.append(out)
         if heartbeat.is_due():
             done = min(len(logits) * batch_size, len(images))
-            print(f"{done:,} of {len(images):,} images answered", file=sys.stderr, flush=True)
+            print(f"{done:,} of {len(images):,} images done", file=sys.stderr, flush=True)
         tick(len(out))
         del batch  # before the next one is made
     return torch.cat(logits)

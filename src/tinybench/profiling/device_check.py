@@ -10,13 +10,14 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from tinybench.configuration import get_recipe, load_augmentations
 from tinybench.data.augment.expression import parse
 from tinybench.data.augment.mix import Mix
 from tinybench.data.augment.operations import Automatic
 from tinybench.data.augment.policy import Parameters, build_policy
 from tinybench.inference.checkpoint import network_options
 from tinybench.models import MODELS, build_model, list_models
-from tinybench.recipe import Recipe, get_recipe, load_augmentations
+from tinybench.recipe import Recipe
 from tinybench.runtime.device import first_line
 from tinybench.training.loss import build_criterion
 from tinybench.training.optimizer import build_optimizer

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torchvision
 
+from tinybench.configuration import config_file
 from tinybench.data.prepare.packed import METADATA, SPLITS, is_unchanged, load_packed
 from tinybench.errors import UsageError, UserError, command
 from tinybench.profiling.device_check import check_device
@@ -44,6 +45,7 @@ def examine(device: torch.device, data_dir: Path, verify: bool = False, check: b
         "gigabytes_per_second": copy_bytes(device) / 1e9,
         "datasets": [_dataset(path.parent, verify) for path in sorted((data_dir / "curated").glob(f"*/{METADATA}"))],
         "precision_auto": remembered(device),
+        "config": str(config_file()),
         "checks": [vars(result) | {"agrees": result.agrees, "line": str(result)} for result in checks],
     }
 
@@ -66,6 +68,7 @@ def report(found: dict[str, Any]) -> str:
         lines.append(f"{name:<12}{about}")
     lines.append(f"memory      {found['gigabytes_per_second']:.3g} GB/s")
     lines.append(f"allocator   {machine['allocator']}")
+    lines.append(f"recipes     {found['config']}")
     for data in found["datasets"]:
         lines.append(f"data        {data['name']}: {data['problem'] or data['about']}")
     if not found["datasets"]:

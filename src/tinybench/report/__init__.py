@@ -12,6 +12,7 @@ from tinybench.errors import UsageError, command, noticed
 from tinybench.recipe import check_run_name
 from tinybench.report.records import COSTS, board_record, leaderboard_columns, make_boards
 from tinybench.results.comparison import TABLE
+from tinybench.results.robustness import COMMAND
 from tinybench.results.runs import PUBLISHED, attempt, load_runs, read_table
 from tinybench.runtime.files import check_output, write_text
 
@@ -55,6 +56,11 @@ def collect(results_dir: Path, plan: str = "") -> dict[str, Any]:
         "built": datetime.date.today().isoformat(),
         "columns": leaderboard_columns(),
         "costs": COSTS,
+        "commands": {
+            "test": command("src/test.py"),
+            "robustness": COMMAND,
+            "report": command("src/report.py"),
+        },
         "groups": records,
         "problems": notices,
         "published": published,

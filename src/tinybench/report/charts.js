@@ -36,7 +36,6 @@ function duration(seconds) {
 }
 
 const shown = (value, format) => (value === null || value === undefined || Number.isNaN(value) ? MISSING : format(value));
-const mean = (values) => (values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null);
 const shorten = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
 // ---- marks: a colour a model; rows of one colour differ in dash and in shape

@@ -282,7 +282,9 @@ def board_record(board: Board) -> dict[str, Any]:
         "image_size": protocol.image_size,
         "epochs": sorted({run.planned_epochs for run in board.runs}),
         "columns": list(dict.fromkeys(name for row in board.rows for name in row.cells)),
-        "class_list": [[key, name] for key, name in zip(first.ids, first.names, strict=True)] if first else [],
+        "class_list": class_list([row["classes"]["accuracy"] for row in rows if row["classes"]], first)
+        if first
+        else [],
         "rows": rows,
         "run_count": len(board.runs),
         "training_seconds": rounded(sum(run.history.get("total_training_time_seconds", 0) for run in board.runs)),
@@ -325,12 +327,32 @@ def mean_curves(seeds: Sequence[dict[str, list[float | None]]]) -> dict[str, lis
     }
 
 
+def class_list(accuracies: Sequence[list[float | None]], classes: ClassResults) -> list[dict[str, Any]]:
+    """The classes, with the mean of the models' accuracies on each and how far these are apart, in percent.
+
+    Args:
+        accuracies: of each model on each class.
+        classes: for their ids and names.
+    """
+    known = [[value for value in values if value is not None] for values in zip(*accuracies, strict=True)]
+    return [
+        {
+            "id": key,
+            "name": name,
+            "mean": rounded(fmean(values)) if values else None,
+            "spread": rounded(max(values) - min(values)) if values else None,
+        }
+        for key, name, values in zip(classes.ids, classes.names, known, strict=True)
+    ]
+
+
 def class_record(seeds: Sequence[ClassResults]) -> dict[str, Any] | None:
     """Results by class over all seeds; None where none was tested.
 
     Returns:
         accuracy: percent right of each class, None without images.
-        pairs: [true class, predicted class, images, images of the true class], the commonest mistakes first.
+        pairs: [true class, predicted class, images, images of the true class, percent of these], the commonest
+            mistakes first.
         mistakes: for each class its commonest mistakes, [predicted class, percent of the class's images].
     """
     if not seeds:
@@ -338,15 +360,17 @@ def class_record(seeds: Sequence[ClassResults]) -> dict[str, Any] | None:
     results = reduce(add, seeds)
     images = results.confusion.sum(axis=1).tolist()
     wrong = mistakes_of(results)
-    columns = ["true_label", "answer_label", "images", "share"]
+    columns = ["true_label", "predicted_label", "images", "share"]
     mistakes: list[list[list[float]]] = [[] for _ in images]
-    for true, answer, _, share in wrong.groupby("true_label").head(MISTAKES_PER_CLASS)[columns].itertuples(index=False):
-        mistakes[true].append([answer, rounded(share)])
+    for true, predicted, _, share in (
+        wrong.groupby("true_label").head(MISTAKES_PER_CLASS)[columns].itertuples(index=False)
+    ):
+        mistakes[true].append([predicted, rounded(share)])
     return {
         "accuracy": rounded(results.accuracy.tolist()),
         "pairs": [
-            [true, answer, count, images[true]]
-            for true, answer, count, _ in wrong.head(PAIRS)[columns].itertuples(index=False)
+            [true, predicted, count, images[true], rounded(share)]
+            for true, predicted, count, share in wrong.head(PAIRS)[columns].itertuples(index=False)
         ],
         "mistakes": mistakes,
     }

@@ -46,7 +46,7 @@ const chosen = () => state.rows.filter((row) => state.selected.has(row));
 
 const empty = (...text) => h("p", { class: "empty" }, ...text.map((part) => (typeof part === "string" ? withCode(part) : part)));
 /** Text in which commands are set as code. */
-const withCode = (text) => text.split(/(python src\/\S+(?: --\S+)*)/).map((part, i) => (i % 2 ? h("code", {}, part) : part));
+const withCode = (text) => text.split(/((?:python src\/|tinybench )\S+(?: --\S+)*)/).map((part, i) => (i % 2 ? h("code", {}, part) : part));
 const NONE_SELECTED = "No model is selected; choose some in the bar at the top of the page.";
 
 function options(select, entries, value) {
@@ -304,22 +304,19 @@ function drawClasses() {
   if (!rows.length) {
     list.replaceChildren();
     $("more-classes").hidden = true;
-    return $("class-empty").replaceChildren(empty(!chosen().length ? NONE_SELECTED : "None of these models has test results by class. Test with: python src/test.py"));
+    return $("class-empty").replaceChildren(empty(!chosen().length ? NONE_SELECTED : `None of these models has test results by class. Test with: ${data.commands.test}`));
   }
   const wanted = state.classFilter.trim().toLowerCase();
-  const classes = state.group.class_list.map(([id, name], index) => {
-    const values = rows.map((row) => row.classes.accuracy[index]).filter((value) => value !== null);
-    return { id, name, index, mean: mean(values), spread: values.length ? Math.max(...values) - Math.min(...values) : 0 };
-  }).filter(({ id, name }) => `${name} ${id}`.toLowerCase().includes(wanted));
+  const classes = state.group.class_list.map((entry, index) => ({ ...entry, index })).filter(({ id, name }) => `${name} ${id}`.toLowerCase().includes(wanted));
   const orders = {
     hardest: (a, b) => (a.mean ?? 101) - (b.mean ?? 101),
     easiest: (a, b) => (b.mean ?? -1) - (a.mean ?? -1),
-    disagreement: (a, b) => b.spread - a.spread,
+    disagreement: (a, b) => (b.spread ?? -1) - (a.spread ?? -1),
     name: (a, b) => a.name.localeCompare(b.name, "en"),
   };
   classes.sort(orders[state.classOrder]);
   const visible = state.allClasses ? classes : classes.slice(0, FIRST_CLASSES);
-  if (visible.length) $("class-axis").replaceChildren(h("span"), h("span", { class: "strip ticks" }, [0, 25, 50, 75, 100].map((value) => at(value, `${value}`))), h("span", { class: "mean" }, "mean"));
+  if (visible.length) $("class-axis").replaceChildren(h("span"), h("span", { class: "strip ticks" }, [0, 25, 50, 75, 100].map((value) => at(value, `${value}`))), h("span", { class: "mean" }, "mean of all"));
   else $("class-empty").replaceChildren(empty(`No class has “${state.classFilter.trim()}” in its name or id.`));
   list.replaceChildren(...visible.map((entry) => classItem(entry, rows)));
   $("more-classes").hidden = classes.length <= FIRST_CLASSES;
@@ -354,9 +351,9 @@ function classTable(id, index, rows) {
   const line = (row) => h("tr", {},
     h("th", { scope: "row" }, swatch(row), " ", row.label),
     h("td", {}, meter(row.classes.accuracy[index])),
-    h("td", { class: "text" }, row.classes.mistakes[index].map(([other, share]) => `${classes[other][1]} ${fixed(0)(share)} %`).join(", ") || "no mistake"));
+    h("td", { class: "text" }, row.classes.mistakes[index].map(([other, share]) => `${classes[other].name} ${fixed(0)(share)} %`).join(", ") || "no mistake"));
   return h("div", {}, h("p", { class: "id" }, id), h("table", {},
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Model"), h("th", { scope: "col" }, "Accuracy"), h("th", { scope: "col", class: "text" }, "Most often taken for"))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Model"), h("th", { scope: "col" }, "Accuracy"), h("th", { scope: "col", class: "text" }, "Most often predicted as"))),
     h("tbody", {}, [...rows].sort((a, b) => (b.classes.accuracy[index] ?? -1) - (a.classes.accuracy[index] ?? -1)).map(line))));
 }
 
@@ -368,11 +365,11 @@ function drawConfusions() {
   const rows = state.rows.filter((row) => row.classes);
   const row = rows[$("confusion-model").value];
   $("confusion-model").disabled = !row;
-  if (!row) return $("confusion-pairs").replaceChildren(empty("No model here has test results by class. Test with: python src/test.py"));
-  const names = state.group.class_list.map(([, name]) => name);
-  $("confusion-pairs").replaceChildren(row.classes.pairs.length ? h("ol", { class: "pairs" }, row.classes.pairs.slice(0, FIRST_PAIRS).map(([truth, predicted, count, images]) => h("li", {},
-    h("span", {}, h("b", {}, names[truth]), h("span", { class: "arrow", "aria-hidden": "true" }, "→"), h("span", { class: "sr" }, " taken for "), names[predicted]),
-    h("span", {}, meter((100 * count) / images), h("small", {}, `${count} of ${images}`))))) : empty("This model made no mistake."));
+  if (!row) return $("confusion-pairs").replaceChildren(empty(`No model here has test results by class. Test with: ${data.commands.test}`));
+  const names = state.group.class_list.map(({ name }) => name);
+  $("confusion-pairs").replaceChildren(row.classes.pairs.length ? h("ol", { class: "pairs" }, row.classes.pairs.slice(0, FIRST_PAIRS).map(([truth, predicted, count, images, share]) => h("li", {},
+    h("span", {}, h("b", {}, names[truth]), h("span", { class: "arrow", "aria-hidden": "true" }, "→"), h("span", { class: "sr" }, " predicted as "), names[predicted]),
+    h("span", {}, meter(share), h("small", {}, `${count} of ${images}`))))) : empty("This model made no mistake."));
 }
 
 // ---- robustness
@@ -391,7 +388,7 @@ function drawRobustness() {
   $("robustness-numbers").hidden = !rows.length;
   if (!rows.length) {
     const measured = state.rows.some((row) => row.robustness);
-    return host.replaceChildren(empty(!chosen().length ? NONE_SELECTED : measured ? "The selected models were not measured." : "Robustness was not measured in these runs. Measure it with: python src/test.py --robustness"));
+    return host.replaceChildren(empty(!chosen().length ? NONE_SELECTED : measured ? "The selected models were not measured." : `Robustness was not measured in these runs. Measure it with: ${data.commands.robustness}`));
   }
   const panels = new Map();
   for (const row of rows)
@@ -569,5 +566,5 @@ $("theme").onclick = () => {
   setTheme(names[(names.indexOf(document.documentElement.dataset.theme ?? "auto") + 1) % names.length]);
 };
 setTheme(savedTheme() in THEMES ? savedTheme() : "auto");
-$("foot").textContent = `Made on ${data.built} by python src/report.py from the files of the runs. It loads nothing from a network.`;
+$("foot").textContent = `Made on ${data.built} by ${data.commands.report} from the files of the runs. It loads nothing from a network.`;
 showGroup(0);

@@ -1,4 +1,4 @@
-"""Right and wrong answers by class, out of the confusion matrices of the tests."""
+"""Correct and wrong predictions by class, out of the confusion matrices of the tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from tinybench.results.runs import RunResults, attempt
 
 @dataclass(frozen=True)
 class ClassResults:
-    """Answers of one recipe, summed over its seeds.
+    """Predictions of one recipe, summed over its seeds.
 
     Attributes:
         ids, names: of the classes, in the order of the matrix; two classes may share a name.
-        confusion: counts (classes, classes), rows the labels, columns the answers.
+        confusion: counts (classes, classes), rows the labels, columns the predictions.
     """
 
     ids: tuple[str, ...]
@@ -34,7 +34,7 @@ class ClassResults:
         return np.divide(100 * self.confusion.diagonal(), images, out=np.full(len(images), np.nan), where=images > 0)
 
     def __add__(self, other: "ClassResults") -> "ClassResults":
-        """The answers of both, which are of the same classes."""
+        """The predictions of both, which are of the same classes."""
         return ClassResults(self.ids, self.names, self.confusion + other.confusion)
 
 
@@ -46,7 +46,7 @@ def run_classes(run: RunResults) -> ClassResults:
     """
     path = run.folder / "test_results.json"
     if "confusion_matrix" not in run.tests["best"]:
-        raise UserError(f"{path} states no answers by class")
+        raise UserError(f"{path} states no predictions by class")
     try:
         return classes_of(run.tests["best"])
     except (KeyError, TypeError, ValueError) as error:
@@ -104,19 +104,19 @@ def class_table(runs: Sequence[RunResults]) -> pd.DataFrame:
 def mistakes_of(results: ClassResults) -> pd.DataFrame:
     """The kinds of mistakes, the commonest first.
 
-    Columns: true, answer (names of the classes); true_label, answer_label (their numbers); images (how many); share
-    (percent of the true class's images).
+    Columns: true, predicted (names of the classes); true_label, predicted_label (their numbers); images (how many);
+    share (percent of the true class's images).
     """
     wrong = results.confusion.copy()
     np.fill_diagonal(wrong, 0)
-    true, answer = np.nonzero(wrong)
-    images = wrong[true, answer]
+    true, predicted = np.nonzero(wrong)
+    images = wrong[true, predicted]
     table = pd.DataFrame(
         {
             "true": [results.names[label] for label in true],
-            "answer": [results.names[label] for label in answer],
+            "predicted": [results.names[label] for label in predicted],
             "true_label": true,
-            "answer_label": answer,
+            "predicted_label": predicted,
             "images": images,
             "share": 100 * images / results.confusion.sum(1)[true],
         }

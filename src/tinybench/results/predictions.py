@@ -1,4 +1,4 @@
-"""The answers that a run left in predictions.npz: read back, scored, compared and averaged. No network is run."""
+"""The predictions that a run left in predictions.npz: read back, scored, compared, averaged. No network is run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from tinybench.runtime.files import check_output, has_keys, update_json
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one network, or an ensemble, answers to the test images.
+    """What one network, or an ensemble, predicts for the test images.
 
     Attributes:
         name: of the run; of an ensemble, its runs joined by +.
@@ -41,18 +41,18 @@ class Predictions:
         return metrics.log_probabilities(self.logits)
 
     @cached_property
-    def answers(self) -> np.ndarray:
+    def predicted(self) -> np.ndarray:
         """The likeliest class of each image, int64 (N,)."""
         return self.logits.argmax(1)
 
     @property
     def correct(self) -> np.ndarray:
-        """Whether each answer is right, bool (N,)."""
-        return self.answers == self.labels
+        """Whether each prediction is correct, bool (N,)."""
+        return self.predicted == self.labels
 
 
 def read_predictions(results_dir: Path, run: str) -> Predictions:
-    """predictions.npz of a run: what its best epoch answered to the test images.
+    """predictions.npz of a run: the predictions of its best epoch for the test images.
 
     Raises:
         UsageError: the run's name leads out of `results_dir`.
@@ -103,17 +103,17 @@ def ensemble(members: Sequence[Predictions]) -> Predictions:
 
 
 def agreement(predictions: Mapping[str, Predictions]) -> pd.DataFrame:
-    """How alike the answers of every two models are, a row a pair.
+    """How alike the predictions of every two models are, a row a pair.
 
-    Columns: model_a, model_b; agreement (share of the test images to which both answer the same, right or wrong);
-    error_consistency (Geirhos et al. 2020, https://arxiv.org/abs/2006.16736), see `error_consistency`.
+    Columns: model_a, model_b; agreement (share of the test images for which both predict the same class, correct or
+    not); error_consistency (Geirhos et al. 2020, https://arxiv.org/abs/2006.16736), see `error_consistency`.
 
     Raises:
         UserError: the models were tested on different classes or images.
     """
     _require_same_images(list(predictions.values()))
     rows = [
-        (name_a, name_b, float((a.answers == b.answers).mean()), error_consistency(a.correct, b.correct))
+        (name_a, name_b, float((a.predicted == b.predicted).mean()), error_consistency(a.correct, b.correct))
         for (name_a, a), (name_b, b) in combinations(predictions.items(), 2)
     ]
     return pd.DataFrame(rows, columns=["model_a", "model_b", "agreement", "error_consistency"])
@@ -157,7 +157,7 @@ def predictions_by_recipe(runs: Sequence[RunResults]) -> dict[str, list[Predicti
 
 
 def correct_by_recipe(runs: Sequence[RunResults]) -> dict[str, np.ndarray]:
-    """Whether each answer is right, bool (runs, images) by recipe, for two recipes or more.
+    """Whether each prediction is correct, bool (runs, images) by recipe, for two recipes or more.
 
     Raises:
         UserError: there are no two tested recipes with predictions, or they are of different images.
@@ -169,13 +169,13 @@ def correct_by_recipe(runs: Sequence[RunResults]) -> dict[str, np.ndarray]:
 
 
 def pooled(members: Sequence[Predictions], name: str) -> Predictions:
-    """The answers of several runs one after the other, as if one run had seen each image several times."""
+    """The predictions of several runs one after the other, as if one run had seen each image several times."""
     logits, labels = (np.concatenate(arrays) for arrays in zip(*((m.logits, m.labels) for m in members), strict=True))
     return Predictions(name, logits, labels, members[0].class_ids)
 
 
 def agreement_matrices(by_recipe: dict[str, list[Predictions]]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """How alike the answers are: shares of equal answers in percent, and error consistency, of every two recipes.
+    """How alike the predictions are: shares of equal ones in percent, and error consistency, of every two recipes.
 
     Means over the pairs of their runs; on the diagonal over the pairs of seeds, NaN where there is one seed.
 

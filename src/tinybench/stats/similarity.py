@@ -84,7 +84,7 @@ def near_misses(predictions: Predictions, similarity: pd.DataFrame) -> NearMisse
     """
     values = similarity.loc[list(predictions.class_ids), list(predictions.class_ids)].to_numpy(copy=True)
     wrong = ~predictions.correct
-    true, predicted = predictions.labels[wrong], predictions.answers[wrong]
+    true, predicted = predictions.labels[wrong], predictions.predicted[wrong]
     if not len(true):
         return NearMisses(0, np.nan, np.nan)
     np.fill_diagonal(values, np.nan)

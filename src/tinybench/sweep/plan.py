@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tinybench import formats
+from tinybench.configuration import get_recipe, resolved_augmentation
 from tinybench.errors import UsageError
-from tinybench.recipe import CountOrNone, Recipe, RunOptions, check_run_name, get_recipe, resolved_augmentation
+from tinybench.recipe import CountOrNone, Recipe, RunOptions, check_run_name
 from tinybench.validation import validated
 
 ALL = "all"

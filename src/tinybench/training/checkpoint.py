@@ -4,9 +4,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from tinybench.configuration import resolved_augmentation
 from tinybench.data import datasets
 from tinybench.errors import UsageError
-from tinybench.recipe import IMAGENET, Recipe, resolved_augmentation
+from tinybench.recipe import IMAGENET, Recipe
 
 
 def anchored(recipe: Recipe, *, if_there: bool = True) -> Recipe:

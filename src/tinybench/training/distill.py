@@ -34,7 +34,7 @@ def load_teacher(recipe: Recipe, images: ImageSet, device: torch.device) -> Teac
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """Kullback-Leibler divergence of the softened answers from the teacher's, mean over the batch, times T squared.
+    """Kullback-Leibler divergence of the softened predictions from the teacher's, mean over the batch, times T squared.
 
     The square keeps the gradients' size the same whatever the temperature.
     """

@@ -20,9 +20,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tinybench.configuration import load_recipes
 from tinybench.errors import UsageError, UserError, command
 from tinybench.inference.checkpoint import read_tensors
-from tinybench.recipe import IMAGENET, Recipe, load_recipes
+from tinybench.recipe import IMAGENET, Recipe
 from tinybench.training.freezing import head_of
 
 # Where programs keep a network's weights in a checkpoint, in the order in which they are looked for.

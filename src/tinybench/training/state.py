@@ -20,7 +20,7 @@ class TrainingState:
     Attributes:
         step: steps done in the epoch that follows those in `history`.
         ddp_model: what to call instead of `model` in training; another one where several processes train together.
-        sums: float32 (2,) on the device, over that epoch so far: loss and right answers of every image. Each of several
+        sums: float32 (2,) on the device, over that epoch's images so far: loss and correct predictions. Each of several
             processes extrapolates from its share; their mean is exact.
         seconds: spent in that epoch so far.
         teacher: never changes, and is read again by a run that is resumed.

@@ -152,7 +152,7 @@ def epoch_values(
 
 
 def train_step(recipe: Recipe, state: TrainingState, batch: Batch, lr: float, dropout_seed: int) -> None:
-    """One step of the optimizer on one batch; adds the batch's loss and right answers to `state.sums`."""
+    """One step of the optimizer on one batch; adds the batch's loss and correct predictions to `state.sums`."""
     for group in state.optimizer.param_groups:
         group["lr"] = lr * group.get("lr_factor", 1.0)  # checkpoints of older versions have no factor
     torch.manual_seed(dropout_seed)

@@ -7,9 +7,9 @@ resampling, in any order the same one; the random numbers of an image are drawn 
 import dataclasses
 import re
 
+from tinybench.configuration import load_augmentations, resolved_augmentation
 from tinybench.data.augment.operations import OPERATIONS, Operation
 from tinybench.errors import UsageError
-from tinybench.recipe import load_augmentations, resolved_augmentation
 from tinybench.validation import validated
 
 TERM = re.compile(r"(\w+)(?:\(([^()|]*)\))?", re.ASCII)

@@ -127,8 +127,8 @@ def on_attacked(network: TestedNetwork, images: ImageSet, tick: Tick) -> dict[st
     for radius in RADII:
         generator = torch_generator("cpu", SEED, Purpose.ATTACK, radius)
         right: dict[str, list[Tensor]] = {name: [] for name in results}
-        for batch, answers in zip(images.images.split(batch_size), images.labels.split(batch_size), strict=True):
-            pixels, labels = batch.to(device).float() / 255, answers.to(device)
+        for batch, true_labels in zip(images.images.split(batch_size), images.labels.split(batch_size), strict=True):
+            pixels, labels = batch.to(device).float() / 255, true_labels.to(device)
             attacked = {
                 "fgsm": fgsm(logits_of, pixels, labels, radius / 255),
                 "pgd": pgd(logits_of, pixels, labels, radius / 255, steps=PGD_STEPS, generator=generator),
