@@ -12,10 +12,10 @@ from matplotlib.colors import same_color
 from tinybench import figures
 from tinybench.cli.plot_comparison import COMPARISON
 from tinybench.errors import Notice, UsageError, UserError, noticed
-from tinybench.figures.style import LINES, MARKERS, styles
+from tinybench.figures.style import styles
 from tinybench.figures.training import mean_curve
 from tinybench.metrics import reliability_table
-from tinybench.results.colors import MODEL_COLORS, NETWORK_TITLES, model_color
+from tinybench.results.colors import LINES, MARKERS, MODEL_COLORS, NETWORK_TITLES, model_color, recipe_styles
 from tinybench.results.costs import cost_table, pareto_front
 from tinybench.results.groups import comparable_runs, group_runs
 from tinybench.results.predictions import agreement_matrices, pooled, predictions_by_recipe
@@ -99,7 +99,7 @@ def test_each_model_has_its_colour_marker_and_line_wherever_it_appears(six):
     assert {label: style.color for label, style in found.items()} == {
         LABELS[name]: MODEL_COLORS[name] for name in NETWORKS
     }
-    assert len({style.marker for style in found.values()}) == len({style.line for style in found.values()}) == 6
+    assert len({style.marker for style in found.values()}) == len({style.dashes for style in found.values()}) == 6
     alone = styles([run for run in six if run.recipe == "vit"])
     assert alone[LABELS["vit"]] == found[LABELS["vit"]]
     for draw in (figures.learning_curves, figures.generalization_gap, figures.corruption_curves):
@@ -114,8 +114,15 @@ def test_a_second_recipe_of_a_network_has_its_colour_but_another_line(tmp_path):
     found = styles(load_runs(tmp_path))
     short, long = (found[f"plan/{recipe}, ResNet-18"] for recipe in ("resnet", "resnet_long"))
     assert short.color == long.color == MODEL_COLORS["resnet"]
-    assert (short.marker, short.line) == (MARKERS[2], LINES[2])
-    assert len({style.line for style in found.values()}) == len({style.marker for style in found.values()}) == 4
+    assert (short.marker, short.dashes) == (MARKERS[2], LINES[2])
+    assert len({style.dashes for style in found.values()}) == len({style.marker for style in found.values()}) == 4
+
+
+def test_eighty_recipes_are_told_apart_without_colours():
+    networks = {f"recipe {index}": [*NETWORKS, "svm", "mixer", "convnext"][index % 9] for index in range(80)}
+    found = recipe_styles(networks)
+    assert len({(style.marker, style.dashes) for style in found.values()}) == 80
+    assert [(style.marker, style.dashes) for style in found.values()][:6] == list(zip(MARKERS, LINES, strict=True))
 
 
 # ---- training

@@ -409,7 +409,9 @@ def report(tmp_path_factory):
                 write_robustness(run, accuracy)
     write_run(folder / "small", "alexnet", tested=False)
     published = "network,top1,top5,epochs,parameters_millions,epoch_chosen_on,pretraining,set_up,source\n"
-    published += "svm,6,18,25,2.4,test,none,plain,<i>who</i>\n"
+    published += (
+        "svm,6,18,25,2.4,test,none,plain,<i>who</i>\nvgg,60.5,,100,,held-out train,none,plain,who/what README\n"
+    )
     (folder / "published.csv").write_text(published)
     build_report(folder, folder / "report.html")
     return folder / "report.html"
@@ -610,7 +612,7 @@ def test_phone_without_sideways_scrolling_in_light_and_dark(open_page, scheme):
 def test_theme_is_changed_by_hand_and_remembered(page):
     paper = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(paper)
-    button = page.get_by_role("button", name="Theme")
+    button = page.get_by_role("button", name="theme")
     button.click()
     assert page.evaluate(paper) == light
     button.click()
@@ -619,6 +621,111 @@ def test_theme_is_changed_by_hand_and_remembered(page):
     assert page.evaluate(paper) != light
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
+
+
+def test_models_are_found_by_words_of_their_names(page):
+    page.get_by_role("searchbox", name="Find models").fill("PLAN vgg")
+    assert order(page) == ["vgg"]
+    assert page.locator("#board .rank").inner_text() == "2"  # of all
+    assert page.locator("#chips button").count() == 1
+    page.get_by_role("button", name="None", exact=True).click()  # of those found
+    page.get_by_role("searchbox", name="Find models").fill("")
+    assert [chip.get_attribute("aria-pressed") for chip in page.locator("#chips button").all()] == [
+        "true", "false", "true",
+    ]  # fmt: skip
+    page.get_by_role("searchbox", name="Find models").fill("nothing")
+    assert "No model has “nothing”" in page.locator("#chips").inner_text()
+
+
+def test_the_address_brings_the_view_back(page):
+    page.get_by_role("radio", name="Cost", exact=True).check()
+    page.locator("#cost-choice").select_option("peak_memory_mb")
+    page.locator('#board th[data-key="parameters"]').get_by_role("button").click()
+    page.locator("#chips button").first.click()
+    page.locator("#class-filter").fill("class 7")
+    page.get_by_role("link", name="Classes").click()
+    address = page.url
+    assert "#classes?" in address
+    page.goto("about:blank")
+    page.goto(address)
+    assert page.locator('#board th[data-key="parameters"]').get_attribute("aria-sort") == "ascending"
+    assert page.locator("#cost-choice").input_value() == "peak_memory_mb"
+    assert page.locator("#chips button").first.get_attribute("aria-pressed") == "false"
+    assert page.locator("#class-list li").count() == 1
+    assert page.evaluate("scrollY") > 100
+    page.locator("#group").select_option(index=1)
+    assert "small" not in page.locator("#board").inner_text().split("\n")[0]
+    assert "group=" in page.url
+    page.reload()
+    assert order(page) == ["small"]
+
+
+def test_published_numbers_link_to_their_sources(page):
+    link = page.locator("#published-table").get_by_role("link", name="60.5", exact=True)
+    assert link.get_attribute("href") == "https://github.com/who/what"
+
+
+def write_many(folder, name="{model}_{index}"):
+    """26 recipes, of which every fourth is trained on growing images."""
+    models = [*MODEL_COLORS, "speednet", "mlp", "mixer", "convnext", "swin", "mobilenet", "repvgg"]
+    for index in range(26):
+        model = models[index % 13]
+        growing = {"val_image_size": [32, 32, 32, 48, 64]} if index % 4 == 0 else {}
+        recipe = name.format(model=model, index=index)
+        write_run(
+            folder / "plan" / recipe / "seed0",
+            model,
+            0,
+            25 + index * 7 % 40,
+            parameters=10**5 + 10**6 * index,
+            **growing,
+        )
+
+
+OUTSIDE = """[...document.querySelectorAll("svg text")].filter((text) => {
+    const [box, chart] = [text.getBoundingClientRect(), text.ownerSVGElement.getBoundingClientRect()];
+    return box.width && (box.left < chart.left - 1 || box.right > chart.right + 1 || box.bottom > chart.bottom + 2);
+}).map((text) => text.textContent)"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", ["{model}_{index}", "as long as nobody would " * 5 + "{index:04d}"])
+def test_many_models_and_long_names_stay_in_their_places(browser, tmp_path, name, width):
+    write_many(tmp_path, name)
+    build_report(tmp_path, tmp_path / "report.html")
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto((tmp_path / "report.html").as_uri())
+    fronts = [row for row in collect(tmp_path)["groups"][0]["rows"] if not row["beaten_by"]["parameters"]]
+    pressed = page.locator('#chips [aria-pressed="true"]').evaluate_all("chips => chips.map((chip) => chip.title)")
+    assert {row["label"] for row in fronts} <= set(pressed)
+    page.get_by_role("button", name="All", exact=True).click()
+    assert page.evaluate(OUTSIDE) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.locator("#curves-chart .band").count() == 3
+    assert page.locator("#curves-chart text.name").count() == (26 if width > 620 else 0)
+    page.locator("#curves-chart .plot").focus()
+    page.keyboard.press("Home")
+    assert page.locator("#curves-chart .tip small").all_inner_texts() == [" 32 px"] * 7
+    page.close()
+
+
+def test_the_p_of_the_difference_from_the_best_and_flips_are_columns(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 500)
+    for index, right in enumerate((400, 390, 200)):
+        folder = tmp_path / "plan" / f"recipe{index}" / "seed0"
+        write_run(folder, accuracy=right / 5)
+        change(folder / "test_results.json", tta_acc=right / 5 + 1)
+        logits = np.zeros((500, 10))
+        logits[range(500), np.where(np.arange(500) < right, labels, (labels + 1) % 10)] = 1
+        ids = np.array([f"n{number:03d}" for number in range(10)])
+        np.savez(folder / "predictions.npz", logits=logits.astype(np.float16), labels=labels, class_ids=ids)
+    cells = [row["cells"] for row in collect(tmp_path)["groups"][0]["rows"]]
+    assert [row["tta_acc_mean"] for row in cells] == ["81.0", "79.0", "41.0"]
+    # By hand: on 10 images only the first is right, never only the second; the largest p of three has the factor 1.
+    assert cells[0]["p_best"] == "best"
+    assert float(cells[1]["p_best"]) == pytest.approx(2 * 2**-10, rel=1e-2)
+    assert float(cells[2]["p_best"]) < 1e-40
 
 
 def test_nothing_moves_for_those_who_asked_for_that(open_page):

@@ -9,6 +9,7 @@ from tinybench.figures.style import (
     log_scale,
     new_figure,
     note,
+    point_look,
     seed_count,
     styles,
     task_title,
@@ -51,7 +52,7 @@ def accuracy_against_costs(runs: Sequence[RunResults]) -> Figure:
             x, y = row[cost.name], row["accuracy"]
             color = style[label].color
             ax.plot([x, x], [row["low"], row["high"]], color=color, linewidth=1.5)
-            ax.plot(x, y, linestyle="none", label=label, **style[label].of_points() | {"markersize": 9})
+            ax.plot(x, y, linestyle="none", label=label, **point_look(style[label]) | {"markersize": 9})
         if known[cost.name].max() > 20 * known[cost.name].min() > 0:
             log_scale(ax.xaxis)
         else:

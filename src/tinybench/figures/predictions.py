@@ -7,7 +7,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from tinybench.errors import UserError
-from tinybench.figures.style import fitted, heat_map, new_figure, note, panels, styles, title_of, weights_note
+from tinybench.figures.style import (
+    fitted,
+    heat_map,
+    new_figure,
+    note,
+    panels,
+    point_look,
+    styles,
+    title_of,
+    weights_note,
+)
 from tinybench.metrics import reliability_table
 from tinybench.results.groups import tested
 from tinybench.results.predictions import agreement_matrices, correct_by_recipe, pooled, predictions_by_recipe, scores
@@ -106,7 +116,7 @@ def critical_differences(runs: Sequence[RunResults]) -> Figure:
     for row, label in enumerate(order):
         interval = bootstrap_interval(correct[label])
         values.plot([interval.low, interval.high], [row, row], color=style[label].color, linewidth=2)
-        values.plot(interval.mean, row, linestyle="none", **style[label].of_points() | {"markersize": 9})
+        values.plot(interval.mean, row, linestyle="none", **point_look(style[label]) | {"markersize": 9})
     values.set_yticks(range(len(order)), [f"{label}  {100 * correct[label].mean():.2f} %" for label in order])
     values.set_ylim(len(order) - 0.4, -0.6)
     values.set_xlabel("test accuracy (%)")

@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from tinybench.errors import UserError
-from tinybench.figures.style import fitted, legend_of_models, panels, styles, weights_note, whole_numbers
+from tinybench.figures.style import (
+    fitted,
+    legend_of_models,
+    line_style,
+    panels,
+    point_look,
+    styles,
+    weights_note,
+    whole_numbers,
+)
 from tinybench.results.groups import trained
 from tinybench.results.robustness import COMMAND, robustness_table
 from tinybench.results.runs import RunResults
@@ -46,7 +55,13 @@ def _curves(runs: Sequence[RunResults], kind: str, strength: str, about: str) ->
     for family, ax in zip(families, axes, strict=True):
         for label, curve in table[table["family"] == family].groupby("label", sort=False):
             look = style[str(label)]
-            ax.plot(curve["strength"], curve["accuracy"], label=label, linestyle=look.line, **look.of_points())
+            ax.plot(
+                curve["strength"],
+                curve["accuracy"],
+                label=label,
+                linestyle=line_style(look),
+                **point_look(look),
+            )
         ax.set_title(family.upper() if kind == "attack" else family)
         whole_numbers(ax)
     axes[0].set_ylim(0, 1.05 * table["accuracy"].max())

@@ -2,9 +2,7 @@
 
 import contextlib
 import textwrap
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -15,19 +13,10 @@ from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from tinybench.results.colors import MODEL_COLORS, model_color
+from tinybench.results.colors import Style, recipe_styles
 from tinybench.results.groups import SeedGroup, group_runs
 from tinybench.results.runs import RunResults, data_title
 from tinybench.words import span
-
-Line = str | tuple[int, tuple[int, ...]]
-
-# In the order of MODEL_COLORS: they tell the networks apart without colour.
-MARKERS = ("o", "s", "^", "D", "v", ">")
-LINES: tuple[Line, ...] = ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)), (0, (10, 3)))
-# For further recipes of the same network, and for networks that are added.
-OTHER_MARKERS = ("p", "X", "<", "P", "d", "*", "h", "8")
-OTHER_LINES: tuple[Line, ...] = ((0, (3, 3)), (0, (1, 3)), (0, (6, 3, 2, 3)), (0, (12, 3, 3, 3)))
 
 # One hue, so that darker is always more, even in print.
 SHADES = "Blues"
@@ -35,39 +24,25 @@ MARKS_PER_LINE = 8
 LETTERS_PER_INCH = 12  # of the note below a figure
 
 
-@dataclass(frozen=True)
-class Style:
-    color: str
-    marker: str
-    line: Line
-
-    def of_line(self, points: int) -> dict[str, Any]:
-        """Keyword arguments for a line of this many points, with a few evenly spread markers."""
-        every = max(1, points // MARKS_PER_LINE)
-        return {**self.of_points(), "linestyle": self.line, "markevery": (every // 2, every)}
-
-    def of_points(self) -> dict[str, Any]:
-        edge = {"markeredgecolor": "white", "markeredgewidth": 0.7}
-        return {"color": self.color, "marker": self.marker, "markersize": 7, **edge}
-
-
 def styles(runs: Sequence[RunResults]) -> dict[str, Style]:
     """The style of each recipe, by its label; a network's second recipe has its colour but another marker and line."""
-    known = {name: position for position, name in enumerate(MODEL_COLORS)}
-    used: Counter[str] = Counter()
-    others = 0
-    result = {}
-    for group in group_runs(runs):
-        color = model_color(group.model)
-        if group.model in known and not used[group.model]:
-            position = known[group.model]
-            marker, line = MARKERS[position], LINES[position]
-        else:
-            marker, line = OTHER_MARKERS[others % len(OTHER_MARKERS)], OTHER_LINES[others % len(OTHER_LINES)]
-            others += 1
-        used[group.model] += 1
-        result[group.label] = Style(color, marker, line)
-    return result
+    return recipe_styles({group.label: group.model for group in group_runs(runs)})
+
+
+def line_look(style: Style, points: int) -> dict[str, Any]:
+    """Keyword arguments for a line of this many points, with a few evenly spread markers."""
+    every = max(1, points // MARKS_PER_LINE)
+    return {**point_look(style), "linestyle": line_style(style), "markevery": (every // 2, every)}
+
+
+def line_style(style: Style) -> tuple[int, tuple[float, ...] | None]:
+    """As matplotlib takes it."""
+    return 0, style.dashes or None
+
+
+def point_look(style: Style) -> dict[str, Any]:
+    edge = {"markeredgecolor": "white", "markeredgewidth": 0.7}
+    return {"color": style.color, "marker": style.marker, "markersize": 7, **edge}
 
 
 @contextlib.contextmanager

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tinybench.figures.style import (
-    Style,
     legend_of_models,
+    line_look,
+    line_style,
     log_scale,
     new_figure,
     note,
@@ -20,6 +21,7 @@ from tinybench.figures.style import (
     title_of,
     whole_numbers,
 )
+from tinybench.results.colors import Style
 from tinybench.results.groups import SeedGroup, trained
 from tinybench.results.runs import RunResults
 
@@ -93,7 +95,7 @@ def learning_rates(runs: Sequence[RunResults]) -> Figure:
     for group, ax in zip(groups, axes, strict=True):
         rates, config = group.runs[0].history["lr"], group.runs[0].history["config"]
         look = style[group.label]
-        ax.plot(range(1, len(rates) + 1), rates, **look.of_line(len(rates)))
+        ax.plot(range(1, len(rates) + 1), rates, **line_look(look, len(rates)))
         ax.set_ylim(0, 1.1 * max(rates) or 1)
         ax.set_xlim(0.5, None)
         ax.yaxis.set_major_formatter("{x:g}")
@@ -122,7 +124,7 @@ def _lines(ax: Axes, runs: Sequence[RunResults], values: Values) -> None:
         epochs = np.arange(1, len(mean) + 1)
         longest = max(longest, len(mean))
         look = style[group.label]
-        ax.plot(epochs, mean, label=group.label, **look.of_line(len(mean)))
+        ax.plot(epochs, mean, label=group.label, **line_look(look, len(mean)))
         if len(group.runs) > 1:
             ax.fill_between(epochs, low, high, color=look.color, alpha=0.15, linewidth=0)
     ax.set_xlim(0.5, longest + 0.5)
@@ -136,7 +138,14 @@ def _averages(ax: Axes, groups: Sequence[SeedGroup], style: dict[str, Style], na
     for group in found:
         mean, _, _ = mean_curve(group, partial(_listed, name=name))
         look = style[group.label]
-        ax.plot(range(1, len(mean) + 1), mean, color=look.color, linestyle=look.line, linewidth=3.5, alpha=0.35)
+        ax.plot(
+            range(1, len(mean) + 1),
+            mean,
+            color=look.color,
+            linestyle=line_style(look),
+            linewidth=3.5,
+            alpha=0.35,
+        )
     return bool(found)
 
 

@@ -12,6 +12,7 @@ from tinybench.errors import UsageError, command, noticed
 from tinybench.recipe import check_run_name
 from tinybench.report.records import COSTS, board_record, leaderboard_columns, make_boards
 from tinybench.results.comparison import TABLE
+from tinybench.results.published import source_url
 from tinybench.results.robustness import COMMAND
 from tinybench.results.runs import PUBLISHED, attempt, load_runs, read_table
 from tinybench.runtime.files import check_output, write_text
@@ -63,7 +64,7 @@ def collect(results_dir: Path, plan: str = "") -> dict[str, Any]:
         },
         "groups": records,
         "problems": notices,
-        "published": published,
+        "published": [row | {"url": source_url(row.get("source", ""))} for row in published],
     }
 
 

@@ -26,6 +26,7 @@ const significant = (digits) => (value) => value.toLocaleString("en", { maximumS
 const percent = (value) => `${fixed(1)(value)} %`;
 const large = (value) => new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 }).format(value).replace(/(?<=\d)(?=[A-Z])/, " ").replace("B", "G");
 
+const p = (value) => (value === Infinity ? "best" : value < 1e-4 ? "< 0.0001" : significant(2)(value));
 const speed = (value) => (value < 100 ? significant(3) : fixed(0))(value);
 
 function duration(seconds) {
@@ -36,30 +37,34 @@ function duration(seconds) {
 }
 
 const shown = (value, format) => (value === null || value === undefined || Number.isNaN(value) ? MISSING : format(value));
-const shorten = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+/** Shortened in the middle: long names often differ at their ends. */
+const shorten = (text, most) => (text.length > most ? `${text.slice(0, Math.ceil(most * 0.6))}…${text.slice(1 - Math.floor(most * 0.4))}` : text);
 
-// ---- marks: a colour a model; rows of one colour differ in dash and in shape
+// ---- marks: every row has a colour with a mark and a dash of its own, by the names that matplotlib gives marks
 
-const DASHES = ["", "7 4", "2 3", "10 3 2 3", "4 2"];
+/** Corners on the unit circle, or by turns on it and on a smaller one; the first at `turn` degrees, clockwise from the right. */
+const corners = (count, turn, inner = 1) => Array.from({ length: count }, (_, i) => {
+  const angle = ((turn + (360 * i) / count) * Math.PI) / 180, radius = i % 2 ? inner : 1;
+  return [radius * Math.cos(angle), radius * Math.sin(angle)];
+});
+const plus = (turn) => [45, 135, 225, 315].flatMap((corner) => {
+  const point = (degrees, radius) => [radius * Math.cos(((degrees + turn) * Math.PI) / 180), radius * Math.sin(((degrees + turn) * Math.PI) / 180)];
+  return [point(corner - 26, 1.05), point(corner, 0.48), point(corner + 26, 1.05)];
+});
+const MARKS = {
+  o: corners(24, 0), s: corners(4, 45), "^": corners(3, -90), v: corners(3, 90), "<": corners(3, 180), ">": corners(3, 0), D: corners(4, 0),
+  d: corners(4, 0).map(([x, y]) => [0.6 * x, 1.15 * y]), p: corners(5, -90), h: corners(6, -90), 8: corners(8, 22.5), "*": corners(10, -90, 0.45), P: plus(0), X: plus(45),
+};
 
-/** A mark around (x, y): circle, square, triangle, diamond or cross, by the row's style. */
-function mark({ color, style }, x, y, r) {
-  const shapes = [
-    () => h("circle", { cx: x, cy: y, r, fill: color }),
-    () => h("rect", { x: x - r * 0.9, y: y - r * 0.9, width: r * 1.8, height: r * 1.8, fill: color }),
-    () => h("path", { d: `M${x} ${y - r * 1.15}l${r * 1.1} ${r * 2}h${-r * 2.2}z`, fill: color }),
-    () => h("path", { d: `M${x} ${y - r * 1.25}l${r * 1.25} ${r * 1.25}l${-r * 1.25} ${r * 1.25}l${-r * 1.25} ${-r * 1.25}z`, fill: color }),
-    () => h("path", { d: `M${x - r} ${y - r}l${2 * r} ${2 * r}m0 ${-2 * r}l${-2 * r} ${2 * r}`, stroke: color, "stroke-width": r * 0.7, fill: "none" }),
-  ];
-  const shape = shapes[style % shapes.length]();
-  shape.classList.add("halo");
-  return shape;
-}
+/** The mark of a row around (x, y). */
+const mark = (row, x, y, r) => h("path", {
+  class: "halo", fill: row.color, d: `M${MARKS[row.mark].map(([dx, dy]) => `${(x + 1.2 * r * dx).toFixed(1)} ${(y + 1.2 * r * dy).toFixed(1)}`).join("L")}z`,
+});
 
 /** The line and mark of a row, as its charts draw it. */
 function swatch(row) {
   return h("svg", { class: "swatch", viewBox: "0 0 28 14", "aria-hidden": "true" },
-    h("line", { x1: 1, x2: 27, y1: 7, y2: 7, stroke: row.color, "stroke-width": 2.5, "stroke-dasharray": DASHES[row.style % DASHES.length] }),
+    h("line", { x1: 1, x2: 27, y1: 7, y2: 7, stroke: row.color, "stroke-width": 2.5, "stroke-dasharray": row.dash }),
     mark(row, 14, 7, 4.5));
 }
 
@@ -93,6 +98,17 @@ function extent(values, room = 0.06) {
 const linear = ([low, high], [from, to]) => (value) => from + ((value - low) / (high - low || 1)) * (to - from);
 const path = (points, x, y) => points.map(([px, py], i) => `${i ? "L" : "M"}${x(px).toFixed(1)} ${y(py).toFixed(1)}`).join("");
 
+// ---- names in charts
+
+const NAME_GAP = 16; // from one line of text to the next
+const nameOf = (row) => shorten(row.brief, 28);
+const ruler = document.createElement("canvas").getContext("2d");
+/** Width of a name as the charts set it, in pixels. */
+function widthOf(text) {
+  ruler.font = `12.5px ${getComputedStyle(document.body).fontFamily}`;
+  return ruler.measureText(text).width;
+}
+
 /** Draw now, and again whenever the element's width changes. */
 function responsive(host, draw) {
   host.redraw?.disconnect();
@@ -124,11 +140,12 @@ function axes({ width, height, box, x, y, xTicks, yTicks, xFormat, yFormat, xTit
 /**
  * Lines with a read-out: by pointer, or by the arrow keys as a slider.
  *
- * series: rows (label, color, style) with points [[x, y], …] and, where the line is a mean, ghosts: the lines behind it.
+ * series: rows (label, color, mark, dash) with points [[x, y], …] and, where the line is a mean, ghosts: the lines behind
+ * it; where its images grow, sizes: [[first x, side], …]. bands: such sizes that hold for all, drawn behind the lines.
  * x, y: {title, format}; x.whole allows whole ticks only, x.stops puts one at every value; y.best says which end of the
  * values a read-out lists first, y.domain fixes the range.
  */
-function lineChart(host, { label, series, x, y, height, names = false, position = (value) => `${x.title} ${x.format(value)}` }) {
+function lineChart(host, { label, series, x, y, height: fixedHeight, names = false, bands = [], position = (value) => `${x.title} ${x.format(value)}` }) {
   const plot = h("div", { class: "plot", tabindex: "0", role: "slider", "aria-label": label });
   host.replaceChildren(plot);
   const all = series.flatMap((line) => [line.points, ...(line.ghosts ?? [])]).flat();
@@ -149,20 +166,30 @@ function lineChart(host, { label, series, x, y, height, names = false, position 
 
   responsive(host, (width) => {
     const wide = names && width > 620;
-    const box = { left: 44, right: wide ? Math.min(210, 26 + 7.2 * Math.max(...series.map((line) => (line.brief ?? line.label).length))) : 14, top: y.title ? 24 : 10, bottom: x.title ? 40 : 26 };
+    const height = fixedHeight ?? Math.max(400, wide ? NAME_GAP * series.length + 80 : 0); // room for every name
+    const box = { left: 44, right: wide ? 24 + Math.max(...series.map((line) => widthOf(nameOf(line)))) : 14, top: y.title ? 24 : 10, bottom: x.title ? 40 : 26 };
     const [lowX, highX] = [Math.min(...all.map(([px]) => px)), Math.max(...all.map(([px]) => px))];
     const sx = linear(lowX === highX ? [lowX - 1, highX + 1] : [lowX, highX], [box.left + 6, width - box.right - 6]);
     const domain = y.domain ?? extent(all.map(([, py]) => py));
     const sy = linear(domain, [height - box.bottom, box.top]);
     const wanted = Math.max(2, Math.min(10, Math.floor(width / 60)));
     const few = stops.length <= 12;
+    const every = Math.max(1, Math.floor(stops.length / 8)); // a few marks where there are many points
     const xTicks = x.stops ? stops : x.whole ? [...new Set(ticks(lowX, highX, wanted).filter(Number.isInteger))] : ticks(lowX, highX, wanted);
+    const within = (value) => Math.max(box.left, Math.min(width - box.right, sx(value)));
     const svg = h("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
+      bands.map(([from, size], i) => {
+        const [start, end] = [i ? within(from) : box.left, within(bands[i + 1]?.[0] ?? Infinity)];
+        return [
+          h("rect", { class: i % 2 ? "band odd" : "band", x: start, y: box.top, width: Math.max(0, end - start), height: height - box.bottom - box.top }),
+          end - start > widthOf(`${size} px`) && h("text", { x: (start + end) / 2, y: box.top + 14, "text-anchor": "middle" }, `${size} px`),
+        ];
+      }),
       axes({ width, height, box, x: sx, y: sy, xTicks: xTicks.length ? xTicks : [lowX], yTicks: ticks(...domain, height < 220 ? 4 : 6), xFormat: x.format, yFormat: y.tick ?? y.format, xTitle: x.title, yTitle: y.title }),
       series.map((line) => [
         (line.ghosts ?? []).map((points) => h("path", { d: path(points, sx, sy), fill: "none", stroke: line.color, "stroke-width": 1, opacity: 0.35 })),
-        h("path", { class: "line", d: path(line.points, sx, sy), fill: "none", stroke: line.color, "stroke-width": 2.2, "stroke-linejoin": "round", "stroke-dasharray": DASHES[line.style % DASHES.length] }),
-        few && line.points.map(([px, py]) => mark(line, sx(px), sy(py), 3.4)),
+        h("path", { class: "line", d: path(line.points, sx, sy), fill: "none", stroke: line.color, "stroke-width": 2.2, "stroke-linejoin": "round", "stroke-dasharray": line.dash }),
+        line.points.filter((_, i) => few || i % every === (every >> 1)).map(([px, py]) => mark(line, sx(px), sy(py), 3.4)),
       ]),
       wide && endLabels(series, width - box.right, sx, sy, box.top, height - box.bottom));
     const cross = h("g", {});
@@ -175,8 +202,12 @@ function lineChart(host, { label, series, x, y, height, names = false, position 
       cross.replaceChildren(
         h("line", { class: "cross", x1: left, x2: left, y1: box.top, y2: height - box.bottom }),
         ...values.map(({ line, point }) => mark(line, sx(point[0]), sy(point[1]), 4.5)));
+      tip.classList.toggle("many", values.length > 12);
       tip.replaceChildren(h("p", {}, position(stop)),
-        ...values.map(({ line, point }) => h("div", {}, swatch(line), h("span", {}, line.label), h("b", {}, y.format(point[1])))));
+        ...values.map(({ line, point }) => {
+          const size = line.sizes?.findLast(([from]) => from <= point[0])?.[1];
+          return h("div", {}, swatch(line), h("span", {}, shorten(line.label, 60)), h("b", {}, y.format(point[1]), size && h("small", {}, ` ${size} px`)));
+        }));
       tip.hidden = false;
       const room = tip.offsetWidth + 14;
       const place = left + room <= width ? left + 14 : Math.max(0, left - room);
@@ -212,7 +243,7 @@ function lineChart(host, { label, series, x, y, height, names = false, position 
 
 /** Names at the ends of the lines, pushed apart where they would overlap. */
 function endLabels(series, left, sx, sy, top, bottom) {
-  const gap = 16;
+  const gap = NAME_GAP;
   const labels = series.map((line) => ({ line, x: sx(line.points.at(-1)[0]), want: sy(line.points.at(-1)[1]) })).sort((a, b) => a.want - b.want);
   let y = top - gap;
   for (const label of labels) label.y = y = Math.max(label.want, y + gap);
@@ -220,7 +251,7 @@ function endLabels(series, left, sx, sy, top, bottom) {
   for (const label of labels.reverse()) label.y = y = Math.min(label.y, y - gap);
   return h("g", {}, labels.map(({ line, x, want, y }) => [
     h("path", { d: `M${x + 5} ${want}L${left + 6} ${y}`, stroke: line.color, "stroke-width": 1.2, "stroke-dasharray": "1 3", "stroke-linecap": "round", fill: "none" }),
-    h("text", { class: "name", x: left + 10, y: y + 4 }, shorten(line.brief ?? line.label, 25)),
+    h("text", { class: "name", x: left + 10, y: y + 4 }, nameOf(line)),
   ]));
 }
 
@@ -241,6 +272,10 @@ function scatter(host, { label, points, front, x, y }) {
     const few = logTicks(...domain);
     const xTicks = few.length > 1 ? few : ticks(...domain, 4);
     const taken = points.map((point) => ({ left: sx(point.x) - 7, right: sx(point.x) + 7, top: sy(point.y) - 7, bottom: sy(point.y) + 7 }));
+    const area = { left: box.left, right: width, top: 14, bottom: height - box.bottom };
+    // The front's names go first: they matter most, and there may not be room for all.
+    const names = [...front, ...points.filter((point) => !front.includes(point))].map((point) => freeLabel(nameOf(point.row), sx(point.x), sy(point.y), taken, area));
+    const unnamed = names.filter((name) => !name).length;
     host.replaceChildren(h("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
       axes({ width, height, box, x: sx, y: sy, xTicks, yTicks: ticks(...yDomain, 6), xFormat: x.format, yFormat: y.tick, xTitle: x.title, yTitle: y.title }),
       h("path", { class: "front", d: path(front.map((point) => [point.x, point.y]), sx, sy) }),
@@ -248,18 +283,21 @@ function scatter(host, { label, points, front, x, y }) {
         h("title", {}, `${point.row.label}: ${y.format(point.y)}, ${x.format(point.x)}`),
         point.low !== null && h("line", { x1: sx(point.x), x2: sx(point.x), y1: sy(point.low), y2: sy(point.high), stroke: point.row.color, "stroke-width": 1.6 }),
         mark(point.row, sx(point.x), sy(point.y), 6.5))),
-      points.map((point) => freeLabel(shorten(point.row.brief, 25), sx(point.x), sy(point.y), taken, box.left, width))));
+      names), unnamed ? h("p", { class: "note" }, `${unnamed} of ${points.length} names have no room here: point at a mark for its name, or find the mark in the bar at the top.`) : "");
   });
 }
 
-/** A label beside its point: the first of four places that overlaps nothing drawn before, else the first. */
-function freeLabel(text, x, y, taken, left, right) {
-  const wide = 7 * text.length;
-  const places = [[x + 11, y + 4, "start", x + 11], [x - 11, y + 4, "end", x - 11 - wide], [x, y - 13, "middle", x - wide / 2], [x, y + 21, "middle", x - wide / 2]];
-  const boxes = places.map(([, base, , start]) => ({ left: start, right: start + wide, top: base - 12, bottom: base + 3 }));
-  const free = boxes.findIndex((box) => box.left >= left && box.right <= right
-    && !taken.some((other) => box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom));
-  const [px, base, anchor] = places[Math.max(free, 0)];
-  taken.push(boxes[Math.max(free, 0)]);
-  return h("text", { class: "name", x: px, y: base, "text-anchor": anchor }, text);
+/** A label beside its point, at the first of some places that is free and inside the area; null where none is. */
+function freeLabel(text, x, y, taken, area) {
+  const wide = widthOf(text);
+  const [right, left, middle] = [[x + 11, "start", x + 11], [x - 11, "end", x - 11 - wide], [x, "middle", x - wide / 2]];
+  const places = [[right, 4], [left, 4], [middle, -13], [middle, 21], [right, -9], [left, -9], [right, 17], [left, 17]];
+  for (const [[at, anchor, start], below] of places) {
+    const box = { left: start, right: start + wide, top: y + below - 12, bottom: y + below + 3 };
+    const inside = box.left >= area.left && box.right <= area.right && box.top >= area.top && box.bottom <= area.bottom;
+    if (!inside || taken.some((other) => box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom)) continue;
+    taken.push(box);
+    return h("text", { class: "name", x: at, y: y + below, "text-anchor": anchor }, text);
+  }
+  return null;
 }

@@ -1,7 +1,7 @@
 """Leaderboards of recipes that share a protocol, and what the page draws of them, as plain JSON values."""
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -12,15 +12,17 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from tinybench.errors import command
+from tinybench.errors import UserError, command
 from tinybench.metrics import METRICS
 from tinybench.results.classes import ClassResults, mistakes_of, run_classes
-from tinybench.results.colors import MODEL_COLORS, NETWORK_TITLES, model_color
+from tinybench.results.colors import NETWORK_TITLES, recipe_styles
 from tinybench.results.comparison import TABLE, harmless, recipe_row
 from tinybench.results.costs import devices
-from tinybench.results.groups import Protocol, averaged, by_protocol, distinct, group_runs, recipe_label
+from tinybench.results.groups import ORDER, Protocol, averaged, by_protocol, distinct, group_runs, recipe_label
+from tinybench.results.predictions import correct_by_recipe
 from tinybench.results.robustness import COMMAND, read_robustness, robustness_curves
 from tinybench.results.runs import RunResults, attempt
+from tinybench.stats.significance import pairwise_comparisons
 from tinybench.words import listed, span
 
 
@@ -42,7 +44,24 @@ class Column(NamedTuple):
 
 
 # By the columns of model_comparison.csv, beside those of METRICS.
-VALIDATION = {
+ACCURACY = {
+    "p_best": Column(
+        "Against the best",
+        "p, Holm",
+        "high",
+        "p",
+        "accuracy",
+        "p of the paired test that a model is as accurate as the most accurate one, on the same test images, corrected "
+        "for all pairs of models. Below 0.05 the difference is significant; above, it may be chance.",
+    ),
+    "tta_acc_mean": Column(
+        "Top-1, flips",
+        "%",
+        "high",
+        "fixed2",
+        "accuracy",
+        "Top-1 where the probabilities of each test image and of its mirror image are averaged.",
+    ),
     "val_acc": Column(
         "Validation",
         "top-1, %",
@@ -116,8 +135,8 @@ def leaderboard_columns() -> dict[str, dict[str, str]]:
         )
         for key, metric in METRICS.items()
     }  # fmt: skip
-    first = {key: metrics[key] for key in ("test_acc_mean", "test_top5_acc_mean")}
-    return {key: column._asdict() for key, column in {**first, **VALIDATION, **metrics, **OTHERS}.items()}
+    columns = {"test_acc_mean": metrics.pop("test_acc_mean"), **ACCURACY, **metrics, **OTHERS}
+    return {key: column._asdict() for key, column in columns.items()}
 
 
 @dataclass(frozen=True)
@@ -232,6 +251,7 @@ BY_CLASS = {"confusion_matrix", "per_class_accuracy", "class_names"}
 # What the page keeps of a matrix of 200 x 200 numbers.
 PAIRS = 40
 MISTAKES_PER_CLASS = 3
+LINE_WIDTH = 2.2  # of the page's charts, in pixels
 # Columns that accuracy is drawn against.
 COSTS = ("parameters", "flops", "training_seconds_mean", "latency_ms", "peak_memory_mb")
 
@@ -244,12 +264,13 @@ def board_record(board: Board) -> dict[str, Any]:
     # Runs that were tested on other classes than the first are left out of the comparison by class.
     first = next(iter(classes.values()), None)
     classes = {name: found for name, found in classes.items() if first and found.ids == first.ids}
-    # Rows of the same colour are told apart by their dashes; networks that are added never have the plain line.
-    styles: Counter[str] = Counter()
     rows: list[dict[str, Any]] = []
     sorted_rows = sorted(board.rows, key=lambda row: row.label)
+    significance = p_against_best(board.runs)
+    by_age = sorted(sorted_rows, key=lambda row: ORDER.get(row.model, len(ORDER)))
+    styles = recipe_styles({row.label: row.model for row in by_age})
     for row, beaten in zip(sorted_rows, beaten_by(sorted_rows), strict=True):
-        color = model_color(row.model)
+        style = styles[row.label]
         names = [run.name for run in row.runs]
         runs = [run_record(run) for run in row.runs]
         rows.append(
@@ -257,19 +278,20 @@ def board_record(board: Board) -> dict[str, Any]:
                 "label": row.label,
                 "brief": row.label.removeprefix(f"{board.plan}/"),  # where there is little room
                 "model": row.model,
-                "color": color,
-                "style": styles[color] + (row.model not in MODEL_COLORS),
-                "cells": row.cells,
+                "color": style.color,
+                "mark": style.marker,
+                "dash": " ".join(f"{LINE_WIDTH * length:.3g}" for length in style.dashes),
+                "cells": row.cells | {"p_best": significance.get(row.label, "")},
                 "val_acc": rounded(fmean(run.val_acc for run in row.runs)) if row.runs else None,
                 "index": len(rows),
                 "beaten_by": beaten,
                 "runs": runs,
                 "curves": mean_curves([run["curves"] for run in runs]),
+                "sizes": size_spans(row.runs),
                 "classes": class_record([classes[name] for name in names if name in classes]),
                 "robustness": robustness_record([robustness[name] for name in names if name in robustness]),
             }
         )
-        styles[color] += 1
     protocol = board.protocol or Protocol(TABLE, "", None, None, None, None)
     return {
         "plan": board.plan,
@@ -290,6 +312,27 @@ def board_record(board: Board) -> dict[str, Any]:
         "training_seconds": rounded(sum(run.history.get("total_training_time_seconds", 0) for run in board.runs)),
         "notices": notices(board, robustness),
     }
+
+
+def p_against_best(runs: Sequence[RunResults]) -> dict[str, str]:
+    """By label, the p of each recipe's difference from the most accurate one, whose own is "best".
+
+    Empty where there are no two recipes with predictions of the same images.
+    """
+    try:
+        pairs = pairwise_comparisons(correct_by_recipe(runs))
+    except UserError:
+        return {}
+    best = pairs["model_a"].iloc[0]
+    found = pairs[pairs["model_a"] == best]
+    return {best: "best", **{label: f"{p:.3g}" for label, p in zip(found["model_b"], found["p_holm"], strict=True)}}
+
+
+def size_spans(runs: Sequence[RunResults]) -> list[list[int]]:
+    """Where the images grow: [first epoch, side in pixels] of each span of the first run; empty where they do not."""
+    sizes = runs[0].history.get("val_image_size", []) if runs else []
+    spans = [[epoch, size] for epoch, size in enumerate(sizes, start=1) if epoch == 1 or size != sizes[epoch - 2]]
+    return spans if len(spans) > 1 else []
 
 
 def run_record(run: RunResults) -> dict[str, Any]:
@@ -384,12 +427,15 @@ def robustness_record(seeds: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
     Returns:
         seeds: how many were measured.
+        images: on how many test images; of seeds that differ, the fewest. None where no file says so.
         clean: accuracy in percent on the images as they are.
         curves: dicts of kind, family and name as in `robustness_curves`, x, and accuracy (percent at each x).
         numbers: single numbers by name.
     """
     if not seeds:
         return None
+    counts = [content.get("dataset", {}).get("test_images") for content in seeds]
+    images = [count for count in counts if count is not None]
     curves, numbers = defaultdict(list), defaultdict(list)
     for content in seeds:
         for key, curve in robustness_curves(content).items():
@@ -406,6 +452,7 @@ def robustness_record(seeds: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     others = {key: [curve] for key, curve in each.items() if key[0] != "corruptions"}
     return {
         "seeds": len(seeds),
+        "images": min(images, default=None),
         "clean": means.pop("clean_acc"),
         "curves": [_curve_record(key, [curve]) for key, curve in each.items()],
         "families": [_curve_record(key, members) for key, members in (families | others).items()],

@@ -8,25 +8,23 @@ const FIRST_MODELS = 8;
 const FIRST_CLASSES = 20;
 const FIRST_PAIRS = 20;
 
+// What is chosen for every board alike, as at first.
+const START = { view: "accuracy", time: "epochs", classOrder: "hardest", detail: "family", find: "", classFilter: "" };
 const state = {
+  ...START,
   group: data.groups[0],
   rows: [], // of the group, best first
   selected: new Set(),
-  view: "accuracy",
   sort: { key: "test_acc_mean", direction: "descending" },
   cost: "",
-  measure: "val_acc",
-  time: "epochs",
-  classOrder: "hardest",
-  classFilter: "",
+  measure: "",
   allClasses: false,
   openClasses: new Set(),
-  detail: "family",
 };
 
 // ---- columns of the leaderboard: best says which end is better; views is where a column stands beside "all"
 
-const FORMATS = { large, duration, speed, fixed0: fixed(0), significant3: significant(3) };
+const FORMATS = { large, duration, speed, p, significant3: significant(3) };
 const formatOf = (name) => FORMATS[name] ?? (name.startsWith("fixed") ? fixed(Number(name.slice(5))) : undefined);
 const COLUMNS = Object.fromEntries(Object.entries(data.columns).map(([key, { format, ...column }]) =>
   [key, { ...column, format: formatOf(format), text: format === "text" }]));
@@ -35,14 +33,19 @@ const LABEL = { title: "Model", text: true };
 const words = (name) => name.replaceAll("_", " ").replace(/ mean$/, "");
 const column = (key) => (key === "label" ? LABEL : COLUMNS[key] ?? { title: words(key), unit: "", best: "high", format: significant(4), views: "" });
 
-/** A cell as a number; null where it is empty or text. */
+/** A cell as a number; null where it is empty or text. "best" goes before every number. */
 function number(row, key) {
   if (key === "val_acc") return row.val_acc;
   const cell = row.cells[key];
+  if (cell === "best") return Infinity;
   return cell === undefined || cell.trim() === "" || !Number.isFinite(Number(cell)) ? null : Number(cell);
 }
 const accuracy = (row) => number(row, "test_acc_mean") ?? row.val_acc;
 const chosen = () => state.rows.filter((row) => state.selected.has(row));
+/** Whether the row has every word that is looked for. */
+const isFound = (row) => state.find.toLowerCase().split(/\s+/).every((word) => row.label.toLowerCase().includes(word));
+/** The best models, and every one that no other beats at some cost. */
+const firstView = () => state.rows.filter((row, i) => i < FIRST_MODELS || COSTS.some((cost) => number(row, cost) > 0 && accuracy(row) !== null && !row.beaten_by[cost].length));
 
 const empty = (...text) => h("p", { class: "empty" }, ...text.map((part) => (typeof part === "string" ? withCode(part) : part)));
 /** Text in which commands are set as code. */
@@ -55,6 +58,7 @@ function options(select, entries, value) {
 }
 
 function segments(fieldset, entries, value, change) {
+  fieldset.querySelectorAll("label").forEach((label) => label.remove());
   fieldset.append(...entries.map(([key, title]) => h("label", {},
     h("input", { type: "radio", name: fieldset.id, value: key, checked: key === value, onchange: () => change(key) }), h("span", {}, title))));
 }
@@ -81,7 +85,7 @@ function drawHead() {
   const best = (tested.length ? tested : rows)[0];
   const devices = [...new Set(runs.map((run) => run.environment.device_name ?? run.environment.device).filter(Boolean))];
   const facts = [
-    [tested.length ? "Best top-1 on test" : "Best top-1 on validation", shown(accuracy(best), percent), best.label],
+    [tested.length ? "Best top-1 on test" : "Best top-1 on validation", shown(accuracy(best), percent), shorten(best.label, 60)],
     ["Models", rows.length, `${tested.length} tested`],
     ["Runs", runs.length, `${runs.filter((run) => run.test).length} tested`],
     ["Training time", shown(state.group.training_seconds, duration), "all runs together"],
@@ -91,18 +95,29 @@ function drawHead() {
 }
 
 function drawChips() {
-  $("chips").replaceChildren(...state.rows.map((row) => h("button", {
+  const found = state.rows.filter(isFound);
+  $("chips").replaceChildren(...found.map((row) => h("button", {
     type: "button",
+    title: row.label,
     "aria-pressed": String(state.selected.has(row)),
-    onclick() {
+    onclick(event) {
       state.selected.has(row) ? state.selected.delete(row) : state.selected.add(row);
+      event.currentTarget.setAttribute("aria-pressed", String(state.selected.has(row)));
       drawSelection();
     },
-  }, swatch(row), row.brief)));
+  }, swatch(row), h("span", {}, row.brief))));
+  if (!found.length) $("chips").replaceChildren(h("span", { class: "none" }, `No model has “${state.find.trim()}” in its name.`));
+  $("find-status").textContent = state.find.trim() ? `${found.length} of ${state.rows.length} models` : "";
+}
+
+/** Select those that are found, or none of them. */
+function selectFound(wanted) {
+  for (const row of state.rows.filter(isFound)) wanted ? state.selected.add(row) : state.selected.delete(row);
+  drawChips();
+  drawSelection();
 }
 
 function drawSelection() {
-  [...$("chips").children].forEach((chip, i) => chip.setAttribute("aria-pressed", String(state.selected.has(state.rows[i]))));
   drawCost();
   drawCurves();
   drawClasses();
@@ -160,15 +175,16 @@ function drawSorted() {
   }
   const keys = columnsInView();
   const interval = state.view === "accuracy" && intervalScale();
-  $("board").tBodies[0].replaceChildren(...sortedRows().map((row, i) => h("tr", {},
-    h("th", { scope: "row" }, h("span", { class: "rank" }, i + 1), swatch(row), " ", twoLines(row.label)),
+  const ranked = sortedRows().map((row, i) => [row, i + 1]).filter(([row]) => isFound(row));
+  $("board").tBodies[0].replaceChildren(...ranked.map(([row, rank]) => h("tr", {},
+    h("th", { scope: "row", title: row.label }, h("div", { class: "model" }, h("span", { class: "rank" }, rank), swatch(row), h("span", {}, twoLines(row.label)))),
     keys.flatMap((key) => [cell(row, key), interval && key === "test_acc_mean" && h("td", {}, interval.draw(row))]))));
 }
 
 /** A row's name, and below it its network. */
 function twoLines(label) {
   const [name, ...network] = label.split(", ");
-  return [name, network.length > 0 && h("small", {}, network.join(", "))];
+  return [shorten(name, 60), network.length > 0 && h("small", {}, network.join(", "))];
 }
 
 function cell(row, key) {
@@ -188,9 +204,9 @@ function intervalScale() {
   if (!values.length) return null;
   const [low, high] = extent(values, 0.12);
   const domain = [Math.max(0, low), Math.min(100, high)];
-  const x = linear(domain, [8, 212]);
+  const x = linear(domain, [8, 152]);
   const marks = ticks(...domain, 3);
-  const frame = (height, ...children) => h("svg", { viewBox: `0 0 220 ${height}`, style: { width: "220px" }, "aria-hidden": "true" }, children);
+  const frame = (height, ...children) => h("svg", { viewBox: `0 0 160 ${height}`, style: { width: "160px" }, "aria-hidden": "true" }, children);
   return {
     head: () => [h("span", { class: "sr" }, "Top-1 drawn with its interval"), frame(16, marks.map((value) => h("text", { x: x(value), y: 12, "text-anchor": "middle" }, value)))],
     draw(row) {
@@ -276,16 +292,21 @@ function drawCurves() {
     const unit = perTime && clock;
     const seeds = row.runs.map((run) => curve(run.curves, state.measure, unit)).filter((points) => points.length);
     const points = curve(row.curves, state.measure, unit);
-    return { ...row, points, ghosts: seeds.length > 1 ? seeds : [] };
+    // Where the images grow, the spans as x, so that a read-out can say which size it is of.
+    const sizes = row.sizes.map(([first, size]) => [!perTime ? first - 0.5 : first > 1 ? row.curves.elapsed[first - 2] / unit : 0, size]);
+    return { ...row, points, ghosts: seeds.length > 1 ? seeds : [], sizes };
   }).filter(({ points }) => points.length);
+  // As bands where all that grow do so together.
+  const schedules = [...new Set(series.filter(({ sizes }) => sizes.length).map(({ sizes }) => JSON.stringify(sizes)))];
   const seeds = series.some(({ ghosts }) => ghosts.length);
-  $("curves-lead").textContent = `${seeds ? "A strong line is the mean over a model's seeds, the thin lines are the seeds. " : ""}${
+  const growing = series.filter(({ sizes }) => sizes.length);
+  $("curves-lead").textContent = `${growing.length ? `The images grow while ${growing.length === 1 ? `${growing[0].brief} learns` : `${growing.length} of these models learn`}, and validation is on images of the same size. ` : ""}${seeds ? "A strong line is the mean over a model's seeds, the thin lines are the seeds. " : ""}${
     state.measure.startsWith("train") ? "Training images are augmented, and mixed where the recipe says so, so training can look worse than validation. " : ""
   }Move over the chart, or focus it and use the arrow keys, to read values.`;
   $("curves-chart").redraw?.disconnect();
   if (!series.length) return $("curves-chart").replaceChildren(empty(chosen().length ? "The selected models have no such curve." : NONE_SELECTED));
   lineChart($("curves-chart"), {
-    label: `${title} by ${perTime ? `${name} of training` : "epoch"}`, series, height: 400, names: true,
+    label: `${title} by ${perTime ? `${name} of training` : "epoch"}`, series, names: true, bands: schedules.length === 1 ? JSON.parse(schedules[0]) : [],
     x: perTime ? { title: `${name} of training`, format: significant(3) } : { title: "epoch", format: fixed(0), whole: true },
     y: { title: [title, unit].filter(Boolean).join(", "), best, format, tick: significant(3) },
     position: perTime ? (value) => `after ${significant(3)(value)} ${name}` : (value) => `epoch ${value}`,
@@ -349,7 +370,7 @@ function classItem({ id, name, index, mean }, rows) {
 function classTable(id, index, rows) {
   const classes = state.group.class_list;
   const line = (row) => h("tr", {},
-    h("th", { scope: "row" }, swatch(row), " ", row.label),
+    h("th", { scope: "row" }, swatch(row), " ", shorten(row.label, 60)),
     h("td", {}, meter(row.classes.accuracy[index])),
     h("td", { class: "text" }, row.classes.mistakes[index].map(([other, share]) => `${classes[other].name} ${fixed(0)(share)} %`).join(", ") || "no mistake"));
   return h("div", {}, h("p", { class: "id" }, id), h("table", {},
@@ -374,7 +395,7 @@ function drawConfusions() {
 
 // ---- robustness
 
-const KINDS = { corruptions: "severity", attacks: "radius", occlusion: "size" };
+const KINDS = { corruptions: "severity, 1 to 5", attacks: "radius, 255ths", occlusion: "side of the square, pixels" };
 
 /** Curves by name, {kind, family, name, x, accuracy}, of one row: all, or the mean of each family of corruptions. */
 function robustnessCurves(row) {
@@ -390,6 +411,11 @@ function drawRobustness() {
     const measured = state.rows.some((row) => row.robustness);
     return host.replaceChildren(empty(!chosen().length ? NONE_SELECTED : measured ? "The selected models were not measured." : `Robustness was not measured in these runs. Measure it with: ${data.commands.robustness}`));
   }
+  const range = (values) => [...new Set([Math.min(...values), Math.max(...values)])].map(fixed(0)).join(" to ");
+  const images = rows.map((row) => row.robustness.images).filter((count) => count !== null);
+  const seeds = rows.map((row) => row.robustness.seeds);
+  $("robustness-lead").textContent = `Accuracy on test images that were disturbed more and more; 0 is the undisturbed image. ${
+    images.length ? `On ${range(images)} test images of each model, ` : "By model, "}${Math.max(...seeds) > 1 ? `as the mean over ${range(seeds)} seeds` : "of one seed"}.`;
   const panels = new Map();
   for (const row of rows)
     for (const { kind, name, x, accuracy, count } of robustnessCurves(row)) {
@@ -406,7 +432,7 @@ function drawRobustness() {
     const panel = h("div", { class: "panel" }, h("h3", {}, words(name), count > 1 && h("small", {}, ` mean of ${count}`)), chart);
     requestAnimationFrame(() => lineChart(chart, {
       label: `accuracy by ${KINDS[kind]}, ${words(name)}`, series, height: 190,
-      x: { title: KINDS[kind], format: significant(3), stops: true }, y: { best: "high", domain: [0, highest * 1.05], format: percent, tick: significant(3) },
+      x: { title: KINDS[kind], format: significant(3), stops: true }, y: { title: "top-1, %", best: "high", domain: [0, highest * 1.05], format: percent, tick: significant(3) },
     }));
     return panel;
   }));
@@ -418,8 +444,10 @@ function drawRobustnessNumbers(rows) {
   const numbers = [...new Set(rows.flatMap((row) => Object.keys(row.robustness.numbers)))];
   const line = (title, values, format) => h("tr", {}, h("th", { scope: "row" }, title), values.map((value) => h("td", {}, shown(value, format))));
   $("robustness-numbers").querySelector("div").replaceChildren(h("table", {},
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Mean accuracy over the curve"), rows.map((row) => h("th", { scope: "col" }, row.label)))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Mean accuracy over the curve"), rows.map((row) => h("th", { scope: "col", class: "wrap" }, shorten(row.label, 60))))),
     h("tbody", {},
+      line("test images", rows.map((row) => row.robustness.images), fixed(0)),
+      line("seeds", rows.map((row) => row.robustness.seeds), fixed(0)),
       line("undisturbed", rows.map((row) => row.robustness.clean), percent),
       names.map((key) => {
         const [kind, name] = key.split("\n");
@@ -445,7 +473,7 @@ function drawRuns() {
   $("differences").replaceChildren(...(rows.length > 1 && differing.length ? [
     h("h3", {}, "Where the recipes differ"),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Where the recipes differ" }, h("table", {},
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Setting"), rows.map((row) => h("th", { scope: "col" }, row.label)))),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Setting"), rows.map((row) => h("th", { scope: "col", class: "wrap" }, shorten(row.label, 60))))),
       h("tbody", {}, differing.map((name) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, name)),
         rows.map((row) => h("td", {}, [...new Set(row.runs.map((run) => plain(run.config[name])))].join(", ")))))))),
   ] : []));
@@ -486,24 +514,25 @@ function drawPublished() {
   const classes = state.group.class_count;
   $("published-lead").textContent = `What others report for these networks on Tiny ImageNet with all 200 classes. Their set-ups differ, and many chose the epoch on the very images they report: they set the scene and are no part of the ranking.${
     classes && classes !== 200 ? ` The models above know ${classes} classes, so the numbers cannot be compared at all.` : ""}`;
-  const link = (text) => (/^https?:\/\/\S+$/.test(text) ? h("a", { href: text, rel: "noopener noreferrer" }, text) : text);
+  const link = (url, text) => (url ? h("a", { href: url, rel: "noopener noreferrer" }, text) : text);
   const time = ({ hours, hardware }) => [hours && `${hours} h`, hardware].filter(Boolean).join(" on ");
   const columns = [["Top-1, %", "top1"], ["Top-5, %", "top5"], ["Epochs", "epochs"], ["Parameters, M", "parameters_millions"], ["Epoch chosen on", "epoch_chosen_on", "text"], ["Pretraining", "pretraining", "text"]];
   $("published-table").replaceChildren(
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Network, set-up and source"), columns.map(([title, , kind]) => h("th", { scope: "col", class: kind }, title)))),
     h("tbody", {}, rows.map((row) => h("tr", {},
-      h("th", { scope: "row" }, row.network, h("small", {}, [row.set_up, time(row)].filter(Boolean).join("; ")), h("small", {}, link(row.source ?? ""))),
-      columns.map(([, name, kind]) => h("td", { class: kind }, row[name] || MISSING))))));
+      h("th", { scope: "row" }, row.network, h("small", {}, [row.set_up, time(row)].filter(Boolean).join("; ")), h("small", {}, link(row.url, row.source))),
+      columns.map(([, name, kind]) => h("td", { class: kind }, row[name] ? link(name === "top1" && row.url, row[name]) : MISSING))))));
 }
 
 // ---- theme
 
-const THEMES = { auto: "as the system", light: "light", dark: "dark" };
+const THEMES = { auto: ["◐", "Auto"], light: ["○", "Light"], dark: ["●", "Dark"] };
 
 function setTheme(theme) {
   theme === "auto" ? delete document.documentElement.dataset.theme : (document.documentElement.dataset.theme = theme);
-  $("theme").textContent = { auto: "◐ Auto", light: "○ Light", dark: "● Dark" }[theme];
-  $("theme").setAttribute("aria-label", `Theme: ${THEMES[theme]}. Change it`);
+  const [sign, name] = THEMES[theme];
+  $("theme").replaceChildren(h("span", { "aria-hidden": "true" }, sign), ` ${name}`);
+  $("theme").setAttribute("aria-label", `${name} theme; change it`);
   try { localStorage.setItem("tinybench-theme", theme); } catch { /* a page from disk may not be allowed to */ }
 }
 
@@ -513,20 +542,24 @@ function savedTheme() {
 
 // ---- all together
 
-function showGroup(index) {
+/** Show a board as at first, or as an address says. */
+function showGroup(index, address = new URLSearchParams()) {
   state.group = data.groups[index];
+  $("group").value = index;
   state.rows = [...state.group.rows].sort((a, b) => (number(b, "test_acc_mean") ?? -1) - (number(a, "test_acc_mean") ?? -1) || (b.val_acc ?? -1) - (a.val_acc ?? -1));
-  state.selected = new Set(state.rows.slice(0, FIRST_MODELS));
+  state.selected = new Set(firstView());
   const tested = state.rows.some((row) => number(row, "test_acc_mean") !== null);
   state.sort = { key: tested ? "test_acc_mean" : "val_acc", direction: "descending" };
   state.openClasses.clear();
   const costs = COSTS.filter((key) => state.rows.some((row) => number(row, key) > 0));
-  state.cost = costs.includes(state.cost) ? state.cost : costs[0] ?? "parameters";
+  state.cost = costs[0] ?? "parameters";
   options($("cost-choice"), (costs.length ? costs : ["parameters"]).map((key) => [key, costTitle(key)]), state.cost);
   const measures = Object.keys(MEASURES).filter((key) => state.rows.some((row) => row.runs.some((run) => run.curves[key])));
-  state.measure = measures.includes(state.measure) ? state.measure : measures[0] ?? "val_acc";
+  state.measure = measures[0] ?? "val_acc";
+  restore(address, { view: Object.keys(VIEWS), cost: costs, measure: measures, time: Object.keys(CLOCKS), classOrder: Object.keys(CLASS_ORDERS), detail: Object.keys(DETAILS) });
   options($("measure"), measures.map((key) => [key, MEASURES[key].title]), state.measure);
-  options($("confusion-model"), state.rows.filter((row) => row.classes).map((row, i) => [i, row.label]), 0);
+  options($("confusion-model"), state.rows.filter((row) => row.classes).map((row, i) => [i, shorten(row.label, 60)]), 0);
+  drawControls();
   drawHead();
   drawChips();
   drawBoard();
@@ -545,11 +578,63 @@ function groupTitle(group) {
 
 const titles = data.groups.map(groupTitle);
 // Data that differ in their fingerprints alone look the same otherwise.
-options($("group"), titles.map((title, i) => [i, titles.indexOf(title) === titles.lastIndexOf(title) ? title : `${title} · data ${data.groups[i].fingerprint}`]), 0);
+titles.forEach((title, i) => { if (titles.indexOf(title) !== titles.lastIndexOf(title)) titles[i] = `${title} · data ${data.groups[i].fingerprint}`; });
+
+// ---- the address: what is shown other than at first, so that a view can be sent; #section?view=cost&find=resnet
+
+const VIEWS = { accuracy: "Accuracy", cost: "Cost", all: "All" };
+const CLOCKS = { epochs: "By epoch", time: "By time" };
+const DETAILS = { family: "By family", each: "Each one" };
+const sortWords = () => `${state.sort.key} ${state.sort.direction}`;
+let first = {}; // the board's view before anything is chosen
+
+function restore(address, allowed) {
+  Object.assign(state, START);
+  first = { ...START, cost: state.cost, measure: state.measure, sort: sortWords(), models: chosen() };
+  for (const name of ["find", "classFilter"]) state[name] = address.get(name) ?? "";
+  for (const [name, known] of Object.entries(allowed)) if (known.includes(address.get(name))) state[name] = address.get(name);
+  const [key, direction] = (address.get("sort") ?? "").split(" ");
+  if (["ascending", "descending"].includes(direction)) state.sort = { key, direction };
+  const labels = address.getAll("model");
+  if (labels.length) state.selected = new Set(state.rows.filter((row) => labels.includes(row.label)));
+  if (address.has("models")) state.selected = new Set(address.get("models") === "all" ? state.rows : []);
+}
+
+function writeAddress() {
+  const address = new URLSearchParams();
+  if (state.group !== data.groups[0]) address.set("group", titles[data.groups.indexOf(state.group)]);
+  for (const name of [...Object.keys(START), "cost", "measure"]) if (state[name] !== first[name]) address.set(name, state[name]);
+  if (sortWords() !== first.sort) address.set("sort", sortWords());
+  const models = chosen();
+  if (models.length === state.rows.length || !models.length) models.length !== first.models.length && address.set("models", models.length ? "all" : "none");
+  else if (models.length !== first.models.length || models.some((row) => !first.models.includes(row))) for (const row of models) address.append("model", row.label);
+  const [section] = location.hash.split("?");
+  const wanted = address.size ? `${section || "#"}?${address}` : section;
+  if (wanted !== location.hash) try { history.replaceState(null, "", wanted || "#"); } catch { /* a browser may refuse after a hundred */ }
+}
+
+function readAddress() {
+  const [section, ...rest] = location.hash.split("?");
+  const address = new URLSearchParams(rest.join("?"));
+  showGroup(Math.max(0, titles.indexOf(address.get("group"))), address);
+  if (section.length > 1) document.getElementById(section.slice(1))?.scrollIntoView();
+}
+
+function drawControls() {
+  segments($("view"), Object.entries(VIEWS), state.view, (key) => { state.view = key; drawBoard(); });
+  segments($("x-axis"), Object.entries(CLOCKS), state.time, (key) => { state.time = key; drawCurves(); });
+  segments($("detail"), Object.entries(DETAILS), state.detail, (key) => { state.detail = key; drawRobustness(); });
+  const values = { "cost-choice": state.cost, measure: state.measure, "class-order": state.classOrder, find: state.find, "class-filter": state.classFilter };
+  for (const [id, value] of Object.entries(values)) $(id).value = value;
+}
+
+options($("group"), titles.map((title, i) => [i, title]), 0);
+options($("class-order"), Object.entries(CLASS_ORDERS), state.classOrder);
 $("group-choice").hidden = data.groups.length < 2;
 $("group").onchange = (event) => showGroup(event.target.value);
-$("select-all").onclick = () => { state.selected = new Set(state.rows); drawSelection(); };
-$("select-none").onclick = () => { state.selected.clear(); drawSelection(); };
+$("find").oninput = (event) => { state.find = event.target.value; drawChips(); drawSorted(); };
+$("select-all").onclick = () => selectFound(true);
+$("select-none").onclick = () => selectFound(false);
 $("download").onclick = download;
 $("cost-choice").onchange = (event) => { state.cost = event.target.value; drawCost(); };
 $("measure").onchange = (event) => { state.measure = event.target.value; drawCurves(); };
@@ -557,14 +642,13 @@ $("class-filter").oninput = (event) => { state.classFilter = event.target.value;
 $("class-order").onchange = (event) => { state.classOrder = event.target.value; drawClasses(); };
 $("more-classes").onclick = () => { state.allClasses = !state.allClasses; drawClasses(); };
 $("confusion-model").onchange = drawConfusions;
-options($("class-order"), Object.entries(CLASS_ORDERS), state.classOrder);
-segments($("view"), [["accuracy", "Accuracy"], ["cost", "Cost"], ["all", "All"]], state.view, (view) => { state.view = view; drawBoard(); });
-segments($("x-axis"), [["epochs", "By epoch"], ["time", "By time"]], state.time, (time) => { state.time = time; drawCurves(); });
-segments($("detail"), [["family", "By family"], ["each", "Each one"]], state.detail, (detail) => { state.detail = detail; drawRobustness(); });
 $("theme").onclick = () => {
   const names = Object.keys(THEMES);
   setTheme(names[(names.indexOf(document.documentElement.dataset.theme ?? "auto") + 1) % names.length]);
 };
 setTheme(savedTheme() in THEMES ? savedTheme() : "auto");
 $("foot").textContent = `Made on ${data.built} by ${data.commands.report} from the files of the runs. It loads nothing from a network.`;
-showGroup(0);
+readAddress();
+// All that changes what is shown comes of one of these.
+for (const kind of ["click", "input", "change"]) addEventListener(kind, writeAddress);
+addEventListener("hashchange", () => (location.hash.includes("?") ? readAddress() : writeAddress()));

@@ -124,6 +124,7 @@ def recipe_row(runs: Sequence[RunResults]) -> dict[str, Any]:
     }
     for column, weights, key in (
         *((key, "best", key) for key, metric in METRICS.items() if metric.interval),
+        ("tta_acc", "best", "tta_acc"),
         ("last_acc", "last", "test_acc"),
         ("ema_acc", "ema", "test_acc"),
     ):

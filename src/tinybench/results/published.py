@@ -1,5 +1,6 @@
 """Which published accuracies compare with ours: those of the same task, obtained without the test images."""
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -22,6 +23,14 @@ def same_task(runs: Sequence[RunResults]) -> list[SeedGroup]:
     data = [group.runs[0].history["dataset"] for group in groups]
     tasks = [(about.get("name"), about.get("classes")) for about in data]
     return [group for group, task in zip(groups, tasks, strict=True) if task == TASK]
+
+
+def source_url(source: str) -> str:
+    """The address of a source such as "owner/repository README"; empty where it names no repository."""
+    if re.match(r"https?://\S+$", source):
+        return source
+    repository = re.match(r"[\w.-]+/[\w.-]+(?= |$)", source)
+    return f"https://github.com/{repository[0]}" if repository else ""
 
 
 def with_kinds(published: pd.DataFrame | None) -> pd.DataFrame:
