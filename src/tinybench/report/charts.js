@@ -129,7 +129,10 @@ function axes({ width, height, box, x, y, xTicks, yTicks, xFormat, yFormat, xTit
       h("line", { class: "grid", x1: box.left, x2: width - box.right, y1: y(value), y2: y(value) }),
       h("text", { x: box.left - 8, y: y(value) + 4, "text-anchor": "end" }, yFormat(value)),
     ]),
-    xTicks.map((value) => h("text", { x: x(value), y: height - box.bottom + 18, "text-anchor": "middle" }, xFormat(value))),
+    xTicks.map((value) => {
+      const text = xFormat(value), half = widthOf(text) / 2;
+      return h("text", { x: Math.min(Math.max(x(value), half), width - half), y: height - box.bottom + 18, "text-anchor": "middle" }, text);
+    }),
     h("line", { class: "axis", x1: box.left, x2: width - box.right, y1: height - box.bottom, y2: height - box.bottom }),
     xTitle && h("text", { x: width - box.right, y: height - 2, "text-anchor": "end" }, xTitle),
     yTitle && h("text", { x: 0, y: 11 }, yTitle));
