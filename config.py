@@ -1,7 +1,7 @@
 """RECIPES and AUGMENTATIONS: every hyper-parameter of every experiment, by name. The one file to edit.
 
 A recipe states what differs from the defaults in `tinybench/recipe.py`; the command line overrides any field. The
-results that came of a recipe stand in the README and, run by run, in `results/<run>/history.json`.
+results that came of a recipe stand in `docs/results.md` and, run by run, in `results/<run>/history.json`.
 """
 
 from dataclasses import replace
