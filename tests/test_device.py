@@ -1,14 +1,19 @@
 """Devices: what they are called, and what they say of their memory."""
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+from torch._dynamo.testing import CompileCounter
 
+from tinybench.data.imageset import ImageSet
+from tinybench.inference.predictor import predict_logits
 from tinybench.runtime import device as device_module
-from tinybench.runtime.device import PEAK_IS, describe_environment, peak_memory_mb, reset_peak_memory
+from tinybench.runtime.device import PEAK_IS, compile_network, describe_environment, peak_memory_mb, reset_peak_memory
 
 CPU = torch.device("cpu")
 
@@ -37,3 +42,27 @@ def test_a_peak_is_forgotten():
     del trial
     reset_peak_memory(CPU)
     assert peak_memory_mb(CPU) < before + 50
+
+
+def test_a_network_is_compiled_once_for_each_size_in_training_and_in_validation(monkeypatch):
+    """And not with the size as a variable, which is slow; nor again for the last batch of the validation images."""
+    counter = CompileCounter()  # runs what it is given as it is
+    monkeypatch.setattr(nn.Module, "compile", functools.partialmethod(nn.Module.compile, backend=counter))
+    torch.compiler.reset()
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)
+    )
+    images = ImageSet(
+        name="noise", images=torch.randint(0, 256, (40, 3, 16, 16), dtype=torch.uint8), labels=torch.zeros(40).long(),
+        class_ids=("a",), class_names=("a",), fingerprint="x", mean=(0.5,) * 3, std=(0.3,) * 3,
+    )  # fmt: skip
+    sizes = range(16, 26, 2)
+    compile_network(model, len(sizes))
+    with torch.no_grad():
+        for side in sizes:
+            for _ in range(2):
+                model.train()(torch.rand(8, 3, side, side))
+                filled = predict_logits(model, images, image_size=side, batch_size=32, device=CPU, whole_batches=True)
+    assert counter.frame_count == 2 * len(sizes)
+    torch.compiler.reset()
+    torch.testing.assert_close(filled, predict_logits(model, images, image_size=side, batch_size=32, device=CPU))

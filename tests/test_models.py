@@ -5,6 +5,7 @@ import timm
 import torch
 import torchvision
 from torch import nn
+from torch.nn import functional as F
 
 from tinybench.configuration import load_recipes
 from tinybench.errors import UsageError
@@ -371,3 +372,17 @@ def test_the_pool_for_mps_gives_what_torch_gives(side):
             results.append((out, leaf.grad))
         torch.testing.assert_close(*results)
     torch.testing.assert_close(AdaptiveAvgPool2d(side)(images), nn.AdaptiveAvgPool2d(side)(images), rtol=0, atol=0)
+
+
+def test_positions_of_a_vit_between_those_that_were_learned():
+    vit = build_model("vit", num_classes=10, dim=12, depth=1, num_heads=2).eval()
+    learned = vit.position_embedding
+    assert vit.positions(64) is learned
+    grid = learned[:, 1:].view(1, 8, 8, 12).permute(0, 3, 1, 2)
+    for side in (4, 6, 12):
+        expected = F.interpolate(grid, (side, side), mode="bilinear").flatten(2).transpose(1, 2)
+        torch.testing.assert_close(vit.positions(side**2), torch.cat((learned[:, :1], expected), dim=1))
+    vit(torch.rand(2, 3, 32, 32)).sum().backward()
+    assert learned.grad.abs().min() > 0  # every weight has its part in a smaller grid
+    with pytest.raises(ValueError, match="patches of 8 pixels"):
+        vit(torch.rand(2, 3, 36, 36))

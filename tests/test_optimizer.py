@@ -110,6 +110,15 @@ def test_ema_by_hand_with_batchnorm_statistics():
     assert not any(parameter.requires_grad for parameter in ema.model.parameters())
 
 
+def test_ema_is_the_network_itself_until_it_begins():
+    model = nn.Linear(1, 1, bias=False)
+    ema = Ema(model, decay=0.9)
+    for step, weight in ((-10, 3.0), (-1, 5.0), (0, 15.0)):
+        nn.init.constant_(model.weight, weight)
+        ema.update(step)
+        assert ema.model.weight.item() == (weight if step < 0 else pytest.approx(5 + 0.9 * 10))
+
+
 def test_ema_starts_with_a_short_memory():
     model = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(model.weight)

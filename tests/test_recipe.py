@@ -45,7 +45,11 @@ def test_every_recipe_of_config_survives_the_way_to_json_and_back():
         ({"repeats": 3}, ["repeats 3", "batch_size 128"]),
         ({"mix_off_epochs": 5}, ["mix_off_epochs 5", "mixup_cutmix_alpha"]),
         ({"mix_off_epochs": 50, "mixup_cutmix_alpha": 1.0}, ["mix_off_epochs 50", "50 epochs"]),
-        ({"image_size_schedule": "32:48"}, ["image_size_schedule 32:48", "image_size 64"]),
+        ({"image_size_schedule": "32*100:64"}, ["image_size_schedule 32*100:64", "none of 50 epochs"]),
+        ({"image_size_schedule": "32*0:64*0"}, ["image_size_schedule 32*0:64*0", "none of 50 epochs"]),
+        ({"image_size_schedule": "32*:64"}, ["image_size_schedule", "32*6:48*2:64*2"]),
+        ({"ema_epochs": 3}, ["ema_epochs 3", "ema_decay"]),
+        ({"ema_epochs": 51, "ema_decay": 0.9}, ["ema_epochs 51", "50 epochs"]),
         ({"image_size_schedule": "32,64"}, ["image_size_schedule", "32:48:64"]),
         ({"image_size_schedule": "32:64", "epochs": 1}, ["image_size_schedule 32:64", "epochs"]),
         ({"scheduler": "onecycle"}, ["onecycle", "warmup_epochs"]),
@@ -67,6 +71,26 @@ def test_wrong_values_are_refused_by_name(changes, named):
         Recipe(**changes)
     assert all(word in str(caught.value) for word in named)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("epochs", range(3, 40))
+def test_spans_of_equal_weight_are_equal(epochs):
+    recipe = Recipe(epochs=epochs, image_size_schedule="32:48:64")
+    sizes = [recipe.image_size_in(epoch) for epoch in range(epochs)]
+    assert sizes == [(32, 48, 64)[epoch * 3 // epochs] for epoch in range(epochs)]
+    assert [recipe.val_image_size_in(epoch) for epoch in range(epochs)] == sizes
+
+
+def test_spans_have_weights_and_the_last_may_end_below_the_size_of_the_test():
+    recipe = Recipe(epochs=10, image_size_schedule="32*6:48*2:56*2")
+    assert [recipe.image_size_in(epoch) for epoch in range(10)] == [32] * 6 + [48] * 2 + [56] * 2
+    assert [recipe.val_image_size_in(epoch) for epoch in range(10)] == [32] * 6 + [48] * 2 + [64] * 2
+    assert recipe.image_sizes == (32, 48, 56)
+    shares = Recipe(epochs=10, image_size_schedule="32*0.6:48*0.2:56*0.2")
+    assert shares.image_spans == recipe.image_spans
+    assert recipe.changed(epochs=20).image_size_schedule == recipe.image_size_schedule
+    assert recipe.changed(epochs=2).image_sizes == (48, 56)
+    assert Recipe(epochs=8, total_epochs=10, image_size_schedule="32*6:48*2:56*2").val_image_size_in(7) == 48
 
 
 def test_a_saved_recipe_may_hold_what_had_no_effect():

@@ -52,8 +52,8 @@ TINY_CNN = dataclasses.replace(
 )
 # What an epoch or a step sees changes in the course of the run.
 TINY_CHANGING = dataclasses.replace(
-    TINY_CNN, augment="trivialaugment", repeats=2, image_size_schedule="32:64", mix_off_epochs=1, scheduler="onecycle",
-    warmup_epochs=1,
+    TINY_CNN, augment="trivialaugment", repeats=2, image_size_schedule="32:48", mix_off_epochs=1, scheduler="onecycle",
+    warmup_epochs=1, ema_epochs=1,
 )  # fmt: skip
 TIMES = {"epoch_seconds", "images_per_second"}
 
@@ -194,6 +194,15 @@ def test_best_model_is_the_best_epoch_of_model_or_average(uninterrupted):
     assert best["epoch"] == history["best_epoch"]
     key = "val_acc" if best["weights"] == "model" else "ema_val_acc"
     assert history[key][best["epoch"] - 1] == best["val_acc"]
+
+
+def test_an_average_of_the_last_epochs_is_the_network_until_then_and_the_last_size_is_validated_as_tested(
+    uninterrupted,
+):
+    history = json.loads((uninterrupted / "changing" / "history.json").read_text())
+    assert history["ema_val_loss"][0] == history["val_loss"][0]
+    assert history["ema_val_loss"][1] != history["val_loss"][1]
+    assert history["val_image_size"] == [32, 64]
 
 
 def test_sigterm_saves_and_says_how_to_go_on(demo_data, tmp_path, monkeypatch):

@@ -1,9 +1,12 @@
 """Recipe: all that fixes the result of a run. RunOptions: where and how it runs."""
 
 import dataclasses
+import itertools
+import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -80,8 +83,8 @@ class Recipe:
     """Repeated augmentation: copies of each image in a batch, varied differently; an epoch then sees only a share of
     the images."""
     image_size_schedule: str = ""
-    """Progressive resizing: sides of the training images over equal spans of the epochs, such as 32:48:64; the last is
-    image_size."""
+    """Progressive resizing: sides of the training images over equal spans of the epochs, such as 32:48:64, or over
+    spans of unequal weight, such as 32*6:48*2:64*2. The last may be less than image_size, on which it is validated."""
     mixup_cutmix_alpha: NotNegative = 0.0
     """MixUp and CutMix: parameter of the Beta distribution of the mixing weights (0: none)."""
     mix_probability: Probability = 0.5
@@ -123,6 +126,8 @@ class Recipe:
     """Maximum L2 norm of the gradient of all weights together (0: no clipping)."""
     ema_decay: Share = 0.0
     """Decay per step of the exponential moving average of the weights, less at the start (0: no average)."""
+    ema_epochs: CountOrNone = 0
+    """Average over the last so many epochs only (0: all)."""
     scheduler: Literal["cosine", "onecycle", "step", "linear", "none"] = "cosine"
     """Learning-rate schedule after the warmup; onecycle is a cosine up and a cosine down."""
     step_epochs: Count = 30
@@ -199,13 +204,16 @@ class Recipe:
             return {}
         share = epochs / self.schedule_epochs
         warmup = self.warmup_epochs * share
-        sizes = self.image_size_schedule.split(":")
+        sizes = self.image_size_schedule
+        if any(not epochs for epochs in _epochs_of_spans(self.image_spans, epochs)):
+            sizes = ":".join(str(size) for size in self.image_sizes[-epochs:])  # too short for the weights
         return {
             # In whole epochs where there is at least one: the rest of a long schedule is not worth fractions.
             "warmup_epochs": min(round(warmup), epochs - 1) if warmup >= 1 and epochs > 1 else warmup,
             "mix_off_epochs": min(round(self.mix_off_epochs * share), epochs - 1),
             "step_epochs": max(1, round(self.step_epochs * share)) if self.scheduler == "step" else self.step_epochs,
-            "image_size_schedule": ":".join(sizes[-epochs:]),
+            "ema_epochs": round(self.ema_epochs * share),
+            "image_size_schedule": sizes,
         }
 
     @property
@@ -214,17 +222,35 @@ class Recipe:
         return self.total_epochs or self.epochs
 
     @property
-    def image_sizes(self) -> tuple[int, ...]:
-        """Sides of the training images in pixels, each for an equal span of the epochs.
+    def image_spans(self) -> tuple[tuple[int, Fraction], ...]:
+        """Sides of the training images in pixels, each with its share of the epochs.
 
         Raises:
-            UsageError: image_size_schedule holds something else than positive numbers with colons between.
+            UsageError: image_size_schedule is not as its docstring says.
         """
-        if not self.image_size_schedule:
-            return (self.image_size,)
-        if not re.fullmatch(r"[1-9][0-9]{0,3}(:[1-9][0-9]{0,3})*", self.image_size_schedule):
-            raise UsageError(f"image_size_schedule is sizes such as 32:48:64, not {self.image_size_schedule!r}")
-        return tuple(int(size) for size in self.image_size_schedule.split(":"))
+        spans = []
+        for part in (self.image_size_schedule or str(self.image_size)).split(":"):
+            if not (found := re.fullmatch(r"([1-9][0-9]{0,3})(?:\*([0-9]{1,6}(?:\.[0-9]{1,6})?))?", part)):
+                what = f"not {self.image_size_schedule!r}"
+                raise UsageError(f"image_size_schedule is sizes such as 32:48:64 or 32*6:48*2:64*2, {what}")
+            spans.append((int(found[1]), Fraction(found[2] or 1)))
+        total = sum(weight for _, weight in spans) or Fraction(1)  # without any weight no size has an epoch
+        return tuple((size, weight / total) for size, weight in spans)
+
+    @property
+    def image_sizes(self) -> tuple[int, ...]:
+        """Sides of the training images in pixels, in their order."""
+        return tuple(size for size, _ in self.image_spans)
+
+    def image_size_in(self, epoch: int) -> int:
+        """Side in pixels of the images that an epoch, counted from 0, trains on."""
+        spans = itertools.accumulate(_epochs_of_spans(self.image_spans, self.schedule_epochs))
+        return next(size for size, end in zip(self.image_sizes, spans, strict=True) if epoch < end)
+
+    def val_image_size_in(self, epoch: int) -> int:
+        """Side in pixels of the images that an epoch, counted from 0, is validated on: in the last span the test's."""
+        last = _epochs_of_spans(self.image_spans, self.schedule_epochs)[-1]
+        return self.image_size if epoch >= self.schedule_epochs - last else self.image_size_in(epoch)
 
     def with_numerics_of(self, former: "Recipe") -> "Recipe":
         """This recipe, with what auto has come to in the run of `former`, if precision is auto."""
@@ -250,6 +276,12 @@ class Recipe:
             raise UsageError(f"the recipe has unknown fields: {', '.join(sorted(unknown))}")
         check_fields(values)
         return cls(**{**values, **_idle_fields(values)})
+
+
+def _epochs_of_spans(spans: Sequence[tuple[int, Fraction]], epochs: int) -> list[int]:
+    """How many of the epochs each span has: those that begin in its share of them."""
+    ends = [math.ceil(share * epochs) for share in itertools.accumulate(share for _, share in spans)]
+    return [end - start for start, end in itertools.pairwise([0, *ends])]
 
 
 def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -342,6 +374,7 @@ IDLE = {
     "cutmix_share": Idle(
         Recipe.cutmix_share, lambda r: r.mixup_cutmix_alpha > 0, "goes with a mixup_cutmix_alpha above 0"
     ),
+    "ema_epochs": Idle(0, lambda r: r.ema_decay > 0, "goes with an ema_decay above 0"),
     "step_epochs": Idle(Recipe.step_epochs, lambda r: r.scheduler == "step", "goes with scheduler step"),
     "step_factor": Idle(Recipe.step_factor, lambda r: r.scheduler == "step", "goes with scheduler step"),
     "min_lr": Idle(Recipe.min_lr, lambda r: r.scheduler != "none", "goes with a scheduler that falls, not none"),
@@ -378,12 +411,12 @@ CLASHES = (
         "mix_off_epochs {r.mix_off_epochs} leaves none of {r.schedule_epochs} epochs to mix",
     ),
     Clash(
-        lambda r: r.image_sizes[-1] != r.image_size,
-        "image_size_schedule {r.image_size_schedule} must end at image_size {r.image_size}",
+        lambda r: not all(_epochs_of_spans(r.image_spans, r.schedule_epochs)),
+        "image_size_schedule {r.image_size_schedule} leaves one of its sizes none of {r.schedule_epochs} epochs",
     ),
     Clash(
-        lambda r: len(r.image_sizes) > r.schedule_epochs,
-        "image_size_schedule {r.image_size_schedule} has more sizes than there are epochs",
+        lambda r: r.ema_epochs > r.schedule_epochs,
+        "ema_epochs {r.ema_epochs} is more than the {r.schedule_epochs} epochs that there are",
     ),
     Clash(
         lambda r: r.scheduler == "onecycle" and not r.warmup_epochs,

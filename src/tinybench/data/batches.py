@@ -73,11 +73,6 @@ def smallest_piece(batch_size: int, pieces: int) -> int:
     return batch_size % largest or largest
 
 
-def image_size_in(recipe: Recipe, epoch: int) -> int:
-    """Side of the images in pixels that an epoch, counted from 0, trains and validates on."""
-    return recipe.image_sizes[epoch * len(recipe.image_sizes) // recipe.schedule_epochs]
-
-
 def check_shares(recipe: Recipe, train_images: int, val_images: int, processes: int) -> None:
     """Make sure that so many processes have equal shares of a batch, and something to validate.
 
@@ -142,7 +137,7 @@ class TrainBatches:
     def batch(self, epoch: int, step: int) -> Batch:
         """The batch of that step (counted from 0 within the epoch), or this process's share of it."""
         recipe = self.recipe
-        policy = self.policies[image_size_in(recipe, epoch)]
+        policy = self.policies[recipe.image_size_in(epoch)]
         # Repeated one after the other, so that mixing never pairs an image with itself.
         indices = self.order(epoch)[step * self.distinct : (step + 1) * self.distinct].repeat(recipe.repeats)
         labels = self.images.labels[send(indices, self.device)][self.rows]

@@ -41,23 +41,29 @@ def predict_logits(
     precision: str = "fp32",
     channels_last: bool = False,
     flip_tta: bool = False,
+    whole_batches: bool = False,
     tick: Tick = ignore,
 ) -> Tensor:
     """The logits of every image, in order: float32 (N, classes) on the device.
 
     Args:
         flip_tta: give the logarithm of the mean of the probabilities of the image and of its mirror image instead.
+        whole_batches: fill the last batch up, since a compiled network would be compiled once more for its shape.
         tick: told after each batch; on a GPU, whose work goes on meanwhile, a little early.
     """
     model.eval()
     logits: list[Tensor] = []
     heartbeat = Heartbeat()
     for batch, _ in eval_batches(images, batch_size, image_size, device, channels_last):
+        rows = len(batch)
+        if whole_batches:
+            batch = nn.functional.pad(batch, (0, 0) * 3 + (0, batch_size - rows))
         with autocast(device, precision):
             out = model(batch).float()
             if flip_tta:
                 mirrored = model(batch.flip(3)).float()
                 out = torch.logaddexp(out.log_softmax(1), mirrored.log_softmax(1)) - math.log(2)
+        out = out[:rows]
         logits.append(out)
         if heartbeat.is_due():
             done = min(len(logits) * batch_size, len(images))

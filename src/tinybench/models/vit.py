@@ -6,6 +6,7 @@ are, as options, the shifted patches and the locality of attention of Lee et al.
 Datasets, https://arxiv.org/abs/2112.13492.
 """
 
+import math
 from typing import Annotated
 
 import torch
@@ -92,6 +93,8 @@ class Block(nn.Module):
 class ViT(nn.Module):
     """Vision Transformer: float32 (B, 3, image_size, image_size) to logits (B, num_classes).
 
+    Other images that the patches tile are taken too: their tokens' positions lie between those that were learned.
+
     Args:
         image_size, patch_size: sides in pixels; patches must tile the image.
         dropout: probability of dropping an output of the embedding and of each attention and MLP.
@@ -120,6 +123,7 @@ class ViT(nn.Module):
             raise ValueError(f"patch_size {patch_size} does not divide image_size {image_size}")
         if dim % num_heads:
             raise ValueError(f"num_heads {num_heads} does not divide dim {dim}")
+        self.patch_size = patch_size
         tokens = (image_size // patch_size) ** 2
         if shifted_patches:
             self.patch_embedding: nn.Module = ShiftedPatches(patch_size, dim)
@@ -145,8 +149,23 @@ class ViT(nn.Module):
         nn.init.xavier_uniform_(embedding.view(dim, -1))
 
     def forward(self, x: Tensor) -> Tensor:  # (B, 3, 64, 64)
+        if x.shape[-1] % self.patch_size or x.shape[-2] != x.shape[-1]:
+            raise ValueError(f"patches of {self.patch_size} pixels do not tile an image of {(*x.shape[-2:],)}")
         x = self.patch_embedding(x).flatten(2).transpose(1, 2)  # (B, 64, 384)
         x = torch.cat((self.class_token.expand(len(x), -1, -1), x), dim=1)  # (B, 65, 384)
-        x = self.dropout(x + self.position_embedding)
+        x = self.dropout(x + self.positions(x.shape[1] - 1))
         x = self.blocks(x)
         return self.head(self.norm(x[:, 0]))
+
+    def positions(self, tokens: int) -> Tensor:
+        """The position embedding for so many tokens of a square image, (1, tokens + 1, dim): for another number than
+        that of the weights, interpolated linearly along both sides."""
+        learned = self.position_embedding
+        side, old = math.isqrt(tokens), math.isqrt(learned.shape[1] - 1)
+        if side == old:
+            return learned
+        # As a product of matrices: its gradient is the same on every device and in every run.
+        weights = F.interpolate(torch.eye(old, device=learned.device)[None], side, mode="linear")[0]  # (old, side)
+        grid = torch.einsum("yi,ywd->iwd", weights, learned[0, 1:].view(old, old, -1))
+        grid = torch.einsum("xj,ixd->ijd", weights, grid)
+        return torch.cat((learned[:, :1], grid.reshape(1, tokens, -1)), dim=1)

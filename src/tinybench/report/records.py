@@ -329,8 +329,9 @@ def p_against_best(runs: Sequence[RunResults]) -> dict[str, str]:
 
 
 def size_spans(runs: Sequence[RunResults]) -> list[list[int]]:
-    """Where the images grow: [first epoch, side in pixels] of each span of the first run; empty where they do not."""
-    sizes = runs[0].history.get("val_image_size", []) if runs else []
+    """Where the training images grow: [first epoch, side in pixels] of each span of the first run; else empty."""
+    recipe = runs[0].stated_recipe if runs else None
+    sizes = [recipe.image_size_in(epoch) for epoch in range(runs[0].epochs)] if recipe else []
     spans = [[epoch, size] for epoch, size in enumerate(sizes, start=1) if epoch == 1 or size != sizes[epoch - 2]]
     return spans if len(spans) > 1 else []
 

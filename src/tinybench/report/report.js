@@ -300,7 +300,7 @@ function drawCurves() {
   const schedules = [...new Set(series.filter(({ sizes }) => sizes.length).map(({ sizes }) => JSON.stringify(sizes)))];
   const seeds = series.some(({ ghosts }) => ghosts.length);
   const growing = series.filter(({ sizes }) => sizes.length);
-  $("curves-lead").textContent = `${growing.length ? `The images grow while ${growing.length === 1 ? `${growing[0].brief} learns` : `${growing.length} of these models learn`}, and validation is on images of the same size. ` : ""}${seeds ? "A strong line is the mean over a model's seeds, the thin lines are the seeds. " : ""}${
+  $("curves-lead").textContent = `${growing.length ? `The images grow while ${growing.length === 1 ? `${growing[0].brief} learns` : `${growing.length} of these models learn`}, and so do those that it is validated on. ` : ""}${seeds ? "A strong line is the mean over a model's seeds, the thin lines are the seeds. " : ""}${
     state.measure.startsWith("train") ? "Training images are augmented, and mixed where the recipe says so, so training can look worse than validation. " : ""
   }Move over the chart, or focus it and use the arrow keys, to read values.`;
   $("curves-chart").redraw?.disconnect();

@@ -5,11 +5,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from tinybench.configuration import resolved_augmentation
 from tinybench.errors import UsageError, UserError, command, notice
-from tinybench.recipe import Recipe
 from tinybench.results.colors import MODEL_COLORS
 from tinybench.results.runs import CURVES, UNSTATED, RunResults
 from tinybench.words import listed
@@ -72,22 +70,13 @@ def distinct(runs: Sequence[RunResults]) -> list[RunResults]:
     first: dict[str, RunResults] = {}
     twice = {}
     for run in sorted(runs, key=lambda run: (-seeds[run.plan, run.recipe], -len(run.tests), -len(run.measurements))):
-        training = json.dumps([_recipe_of(run), *(run.history[name] for name in CURVES)], sort_keys=True)
+        recipe = run.stated_recipe.as_dict() if run.stated_recipe else run.history["config"]
+        training = json.dumps([recipe, *(run.history[name] for name in CURVES)], sort_keys=True)
         if first.setdefault(training, run).plan != run.plan:
             twice[run.name] = f"{run.name} (is {first[training].name})"
     if twice:
         notice(f"shown once, since it is one training with one history: {listed(twice.values())}")
     return [run for run in runs if run.name not in twice]
-
-
-def _recipe_of(run: RunResults) -> dict[str, Any]:
-    """The run's recipe as this version states it, where it can; older ones name the augmentation, for instance."""
-    config = run.history["config"]
-    try:
-        recipe = Recipe.from_dict(config)
-        return {**recipe.as_dict(), "augment": resolved_augmentation(recipe.augment)}
-    except UsageError:
-        return config
 
 
 def averaged(runs: Sequence[RunResults]) -> str:

@@ -5,15 +5,17 @@ Histories and test results of plain training scripts are read too: what they do 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ParamSpec, TextIO, TypeVar
 
 import pandas as pd
 
 from tinybench import formats
-from tinybench.errors import UserError, command, notice
-from tinybench.recipe import check_run_name
+from tinybench.configuration import resolved_augmentation
+from tinybench.errors import UsageError, UserError, command, notice
+from tinybench.recipe import Recipe, check_run_name
 from tinybench.results.colors import NETWORK_TITLES
 from tinybench.runtime.files import read_json
 from tinybench.validation import validated
@@ -80,6 +82,15 @@ class RunResults:
     @property
     def planned_epochs(self) -> int:
         return self.history["config"].get("epochs", self.epochs)
+
+    @cached_property
+    def stated_recipe(self) -> Recipe | None:
+        """The recipe as this version states it; None where the run has none, or one that this version has not."""
+        try:
+            recipe = Recipe.from_dict(self.history["config"])
+            return replace(recipe, augment=resolved_augmentation(recipe.augment))
+        except UsageError:
+            return None
 
     @property
     def averaged(self) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from tinybench.errors import UsageError, UserError
 from tinybench.runtime import allocator
@@ -219,6 +220,20 @@ def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def compile_network(model: nn.Module, sizes: int = 1) -> None:
+    """Compile a network in place, for each shape of its input by itself.
+
+    Left alone, torch.compile makes the side of the images a variable when it meets the second one, and steps of
+    ResNet-18 take 2.7 times as long on a CPU (32, then 48 pixels).
+
+    Args:
+        sizes: how many sides of images will come, each in training and in validation.
+    """
+    config = torch._dynamo.config  # beyond the limit it would run uncompiled
+    config.recompile_limit = max(config.recompile_limit, 4 * sizes)
+    model.compile(dynamic=False)
 
 
 class Compiled:

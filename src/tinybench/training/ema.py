@@ -27,8 +27,8 @@ class Ema:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Follow the step of that number, counted from 0 over the whole run."""
-        decay = min(self.decay, (1 + step) / (WARMUP_STEPS + step))
+        """Follow the step of that number, counted from the average's first; before it, the average is the weights."""
+        decay = min(self.decay, (1 + step) / (WARMUP_STEPS + step)) if step >= 0 else 0.0
         averages, weights = zip(*self._floats, strict=True)
         torch._foreach_lerp_(averages, weights, 1 - decay)
         if self._counters:

@@ -16,10 +16,10 @@ from tinybench.data.prepare.packed import Split
 from tinybench.data.streaming import StreamedSet
 from tinybench.errors import UsageError, UserError, reason
 from tinybench.inference.checkpoint import network_options, read_checkpoint
-from tinybench.models import build_model, needs_image_size
+from tinybench.models import build_model
 from tinybench.models.fit import check_fit
 from tinybench.recipe import Recipe, RunOptions
-from tinybench.runtime.device import describe_environment, memory_format
+from tinybench.runtime.device import compile_network, describe_environment, memory_format
 from tinybench.runtime.distributed import world_size
 from tinybench.runtime.files import remove_leftovers
 from tinybench.runtime.seeds import Purpose, derive_seed
@@ -95,15 +95,13 @@ def check_images(model: nn.Module, recipe: Recipe, num_classes: int, batch_size:
         batch_size: images of a step in this process.
 
     Raises:
-        UsageError: they are too small or too few, or the network's weights are for one size.
+        UsageError: they are too small or too few, or the network takes one size only.
     """
     what = f"image_size {recipe.image_size}"
     if recipe.image_size_schedule:
         what = f"image_size_schedule {recipe.image_size_schedule}"
-        if needs_image_size(recipe.model):
-            raise UsageError(f"{what} does not go with model {recipe.model}, whose weights are for one size")
     images = smallest_piece(batch_size, recipe.accumulate_steps)
-    for size in sorted(set(recipe.image_sizes)):
+    for size in sorted({*recipe.image_sizes, recipe.image_size}):
         check_fit(model, what, num_classes=num_classes, image_size=size, images=images)
 
 
@@ -160,7 +158,8 @@ def build_state(
     }
     ema = Ema(model, recipe.ema_decay) if recipe.ema_decay > 0 else None
     if recipe.compile:
-        model.compile()  # after the copy for the average, which answers too seldom to be worth it
+        # After the copy for the average, which predicts too seldom to be worth it.
+        compile_network(model, len(set(recipe.image_sizes)))
     return TrainingState(
         model=model,
         optimizer=build_optimizer(model, recipe),

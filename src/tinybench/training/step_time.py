@@ -7,7 +7,7 @@ import torch
 from tinybench.inference.checkpoint import network_options
 from tinybench.models import build_model
 from tinybench.recipe import Recipe
-from tinybench.runtime.device import autocast, memory_format, synchronize
+from tinybench.runtime.device import autocast, compile_network, memory_format, synchronize
 from tinybench.training.loss import build_criterion
 from tinybench.training.optimizer import build_optimizer
 
@@ -25,7 +25,7 @@ def step_seconds(
     layout = memory_format(recipe.channels_last)
     model = model.to(device).to(memory_format=layout).train()
     if recipe.compile:
-        model.compile()
+        compile_network(model)
     optimizer, criterion = build_optimizer(model, recipe), build_criterion(recipe)
     images = torch.randn(batch_size, 3, recipe.image_size, recipe.image_size, device=device).to(memory_format=layout)
     labels = torch.arange(batch_size, device=device) % num_classes

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tinybench.data.batches import Batch, TrainBatches, image_size_in, images_at_once, size_of_batches
+from tinybench.data.batches import Batch, TrainBatches, images_at_once, size_of_batches
 from tinybench.data.imageset import ImageSet
 from tinybench.inference.checkpoint import check_data, read_checkpoint
 from tinybench.inference.predictor import predict_logits
@@ -111,7 +111,7 @@ def run_epochs(
                 dropout_seed = derive_seed(recipe.seed, Purpose.DROPOUT, epoch, step, *distributed.rank_keys())
                 train_step(recipe, state, batch, lr, dropout_seed)
                 if state.ema:
-                    state.ema.update(epoch * steps + step)
+                    state.ema.update((epoch - first_averaged(recipe)) * steps + step)
                 state.step, state.seconds = step + 1, time.perf_counter() - started
                 progress.after_step(state, files.check_finite)
                 checkpointer.after_step(steps)
@@ -136,19 +136,26 @@ def epoch_values(
     """
     train_seconds = time.perf_counter() - started
     epoch, steps = len(state.history), batches.steps_per_epoch
-    images, size = steps * batches.batch_size, image_size_in(recipe, epoch)
+    images, size = steps * batches.batch_size, recipe.val_image_size_in(epoch)
     distributed.all_reduce_mean_(state.sums)
     loss, accuracy = (value / images for value in state.sums.tolist())
-    values = {"train_loss": loss, "train_acc": 100 * accuracy, **validate(state.model, val_images, recipe, size)}
+    validated = validate(state.model, val_images, recipe, size)
+    values = {"train_loss": loss, "train_acc": 100 * accuracy, **validated}
     if state.ema:
-        ema = validate(state.ema.model, val_images, recipe, size)
-        values |= {f"ema_{name}": value for name, value in ema.items()}
+        if epoch >= first_averaged(recipe):  # before, it is the network itself
+            validated = validate(state.ema.model, val_images, recipe, size)
+        values |= {f"ema_{name}": value for name, value in validated.items()}
     return values | {
         "val_image_size": size,
         "lr": learning_rate(recipe, (epoch + 1) * steps - 1, steps),
         "epoch_seconds": time.perf_counter() - started,
         "images_per_second": images / train_seconds,
     }
+
+
+def first_averaged(recipe: Recipe) -> int:
+    """The epoch, counted from 0, with which the average of the weights begins."""
+    return recipe.schedule_epochs - recipe.ema_epochs if recipe.ema_epochs else 0
 
 
 def train_step(recipe: Recipe, state: TrainingState, batch: Batch, lr: float, dropout_seed: int) -> None:
@@ -200,6 +207,7 @@ def validate(model: nn.Module, images: ImageSet, recipe: Recipe, image_size: int
         device=device,
         precision=recipe.precision,
         channels_last=recipe.channels_last,
+        whole_batches=recipe.compile,
     )
     logits = distributed.gather_rows(own_logits, len(images))
     val_loss = F.cross_entropy(logits, images.labels).item()
