@@ -617,6 +617,7 @@ def test_theme_is_changed_by_hand_and_remembered(page):
     assert page.evaluate(paper) == light
     button.click()
     assert page.evaluate(paper) != light
+    page.wait_for_timeout(300)  # the browser writes its storage down a little later
     page.reload()
     assert page.evaluate(paper) != light
     page.emulate_media(media="print")
