@@ -1,4 +1,4 @@
-"""How users of torchvision and of timm load and train: what ours is measured beside.
+"""How users of torchvision, of timm and of kornia load and train: what ours is measured beside.
 
 All start from decoded uint8 images in memory.
 """
@@ -23,6 +23,10 @@ try:
     import timm.utils
 except ImportError:
     timm = None
+try:
+    import kornia.augmentation as kornia
+except ImportError:
+    kornia = None
 
 MEAN, STD = (0.48, 0.45, 0.40), (0.28, 0.27, 0.28)
 COLOR_JITTER = (0.2, 0.2, 0.2, 0.1)
@@ -74,6 +78,30 @@ def torchvision_loader(images: Tensor, labels: Tensor, policy: str, batch_size: 
     return DataLoader(
         data, batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0, drop_last=True
     )
+
+
+def kornia_policy(policy: str, size: int, device: torch.device) -> nn.Module:
+    """The policy of that name as kornia's users write it: float32 (B, 3, size, size) in [0, 1] to the like."""
+    crop_and_flip = [kornia.RandomCrop((size, size), padding=4), kornia.RandomHorizontalFlip()]
+    normalise = kornia.Normalize(torch.tensor(MEAN), torch.tensor(STD))
+    steps = {
+        "standard": [
+            *crop_and_flip,
+            kornia.RandomRotation(10.0, p=1.0),
+            kornia.ColorJitter(*COLOR_JITTER, p=1.0),
+            normalise,
+            kornia.RandomErasing((0.02, 0.33), (0.3, 3.3), p=0.5),
+        ],
+        "basic": [*crop_and_flip, normalise],
+        "cutout": [
+            kornia.RandomAffine(15.0, (1 / 16, 1 / 16), (0.9, 1.1), p=1.0),
+            kornia.RandomHorizontalFlip(),
+            normalise,
+            kornia.RandomErasing(((16 / size) ** 2,) * 2, (1.0, 1.0), p=1.0),
+        ],
+        "none": [normalise],
+    }
+    return kornia.ImageSequential(*steps[policy]).to(device)
 
 
 def timm_loader(images: Tensor, labels: Tensor, batch_size: int, workers: int, device: torch.device) -> Iterable:
