@@ -51,7 +51,7 @@ class Look(NamedTuple):
 def recipe_looks(networks: Mapping[str, str]) -> dict[str, Look]:
     """A look for each recipe; no two are the same among the first len(SHIFTS) * MARKS.
 
-    The first recipe of each of the six networks has that network's look, which no other recipe ever has. Of the first
+    Of each of the six networks, the recipe with the shortest label has the network's look, which no other ever has. Of the first
     24 looks, those with the same mark differ in colour to every kind of eye, and in gray.
 
     Args:
@@ -59,8 +59,8 @@ def recipe_looks(networks: Mapping[str, str]) -> dict[str, Look]:
     """
     looks = {}
     for number, name in enumerate(MODEL_COLORS):
-        if own := sorted(label for label, network in networks.items() if network == name):
-            looks[own[0]] = look(number)
+        if own := [label for label, network in networks.items() if network == name]:
+            looks[min(own, key=lambda label: (len(label), label))] = look(number)
     others = (label for label in sorted(networks) if label not in looks)
     return looks | {label: look(number) for number, label in enumerate(others, len(MODEL_COLORS))}
 

@@ -4,6 +4,7 @@ Histories and test results of plain training scripts are read too: what they do 
 """
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,6 +205,21 @@ def data_title(history: dict[str, Any]) -> str:
     data = history["dataset"]
     name = data.get("name", UNSTATED)
     return f"{name}, {data['classes']} classes" if "classes" in data else name
+
+
+def image_sizes(history: dict[str, Any]) -> list[int]:
+    """Side in pixels of the images that each epoch trained on, if they grew; else nothing.
+
+    Runs of earlier versions validated on the full size throughout, so that only their recipe tells.
+    """
+    sizes = [int(size) for size in history.get("val_image_size", ())]
+    if len(set(sizes)) > 1:
+        return sizes
+    config, epochs = history["config"], len(history["train_loss"])
+    schedule = re.findall(r"\d+", str(config.get("image_size_schedule", "")))
+    planned = max(config.get("total_epochs") or config.get("epochs", 0), epochs)
+    sizes = [int(schedule[epoch * len(schedule) // planned]) for epoch in range(epochs)] if schedule else []
+    return sizes if len(set(sizes)) > 1 else []
 
 
 def epochs_table(history: dict[str, Any]) -> pd.DataFrame:
