@@ -259,7 +259,7 @@ def row_height(inches: float) -> float:
 
 
 def note(figure: Figure, *sentences: str) -> Text | None:
-    """A note below the figure, one line or more per sentence; where it is narrow and they are many, the figure grows."""
+    """A note below the figure, one line or more per sentence; a narrow figure grows to hold it."""
     if not (lines := fitted(figure, *sentences)):
         return None
     text = figure.supxlabel(lines, fontsize=points(9), color="0.3")

@@ -51,8 +51,8 @@ class Look(NamedTuple):
 def recipe_looks(networks: Mapping[str, str]) -> dict[str, Look]:
     """A look for each recipe; no two are the same among the first len(SHIFTS) * MARKS.
 
-    Of each of the six networks, the recipe with the shortest label has the network's look, which no other ever has. Of the first
-    24 looks, those with the same mark differ in colour to every kind of eye, and in gray.
+    Of each of the six networks, the recipe with the shortest label has the network's look, and no other ever has. Of
+    the first 24 looks, those with the same mark differ in colour to every kind of eye, and in gray.
 
     Args:
         networks: the name of each recipe's network, by the recipe's label. The labels' order plays no role.
