@@ -45,7 +45,7 @@ def test_of_24_recipes_those_of_one_mark_differ_to_every_eye_and_in_gray(eye):
         colors[look(number).mark].append(look(number).color)
     assert len(colors) == MARKS
     for one, other in colors.values():
-        assert nearest((one, other), eye) > 25
+        assert nearest((one, other), eye) > 20
         assert abs(lab(one, "normal")[0] - lab(other, "normal")[0]) > 8
 
 

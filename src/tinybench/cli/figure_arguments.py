@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Interval
 
 from tinybench.cli import console
+from tinybench.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,11 +32,13 @@ class FigureArguments:
     """Replace files of something else that have the names of the figures."""
 
     def check_figures(self) -> None:
-        """Refuse what would do nothing.
+        """Refuse what would draw nothing, or do nothing.
 
         Raises:
             UsageError: naming the flag.
         """
+        if not self.format:
+            raise UsageError("--format needs at least one value")
         console.require("png" in self.format, ["dpi"], "goes with --format png; pdf and svg have no pixels")
 
     def files(self, path: Path) -> list[Path]:

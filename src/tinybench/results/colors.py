@@ -16,7 +16,7 @@ MODEL_COLORS = {
 # For networks that are added: to every kind of eye they are further from the six, and from each other, than the two
 # nearest of the six are, and they show on white and on black. In this order, a colour and the one half the circle away
 # differ much to every kind of eye, and in gray too.
-OTHER_COLORS = ("#99aaaa", "#446677", "#aa99ff", "#885533", "#6633ff", "#7777ff")
+OTHER_COLORS = ("#aa99ff", "#885533", "#6633ff", "#99aaaa", "#446677", "#7777ff")
 COLORS = (*MODEL_COLORS.values(), *OTHER_COLORS)
 MARKS = len(COLORS)
 # How far a mark's colour is from its first one, in rounds through the marks: at first as far as can be.
