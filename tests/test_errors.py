@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from test_testing import main_of, save
 
+from tinybench.cli.figure_arguments import FigureArguments
 from tinybench.cli.mistakes import draw_errors, error_table
 from tinybench.data import datasets
 from tinybench.figures.images import class_examples, mistaken_examples
@@ -49,7 +50,7 @@ def test_no_mistakes_no_pairs(demo_data, tmp_path):
         "confusion_matrix": (5 * np.eye(10, dtype=int)).tolist(),
     }
     (tmp_path / "mistaken_examples.png").touch()  # of an earlier network
-    draw_errors(perfect, images, images.labels.numpy(), tmp_path)
+    draw_errors(perfect, images, images.labels.numpy(), tmp_path, FigureArguments())
     assert [path.name for path in tmp_path.iterdir()] == ["class_examples.png"]
 
 

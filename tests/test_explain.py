@@ -10,7 +10,8 @@ from test_testing import main_of, save
 from torch import nn
 
 from tinybench.errors import UsageError, UserError
-from tinybench.evaluation.explain import attention_rollout, draw, explain, grad_cam
+from tinybench.evaluation.explain import attention_rollout, explain, grad_cam
+from tinybench.figures.images import image_under_heat
 from tinybench.inference.checkpoint import read_checkpoint, write_checkpoint
 from tinybench.inference.predictor import Predictor
 from tinybench.models import MODELS, build_model
@@ -132,7 +133,7 @@ def test_an_explanation_fits_the_image_and_the_guess(demo_data, tmp_path, image)
     assert explanation.heat.shape == (32, 32)
     assert explanation.heat.min() >= 0
     assert explanation.heat.max().item() == pytest.approx(1)
-    figure = draw(explanation, "a title")
+    figure = image_under_heat(explanation.pixels, explanation.heat, explanation.method, "a title")
     assert figure.get_suptitle() == "a title"
 
 

@@ -10,12 +10,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import same_color
 
 from tinybench import figures
+from tinybench.cli.figure_arguments import COLUMN, COLUMN_FONT
 from tinybench.cli.plot_comparison import COMPARISON
 from tinybench.errors import Notice, UsageError, UserError, noticed
-from tinybench.figures.style import styles
+from tinybench.figures.style import FONT_SIZE, page, styles
 from tinybench.figures.training import mean_curve
 from tinybench.metrics import reliability_table
-from tinybench.results.colors import LINES, MARKERS, MODEL_COLORS, NETWORK_TITLES, model_color, recipe_styles
+from tinybench.results.colors import LINES, MARKERS, MARKS, MODEL_COLORS, NETWORK_TITLES, model_color
 from tinybench.results.costs import cost_table, pareto_front
 from tinybench.results.groups import comparable_runs, group_runs
 from tinybench.results.predictions import agreement_matrices, pooled, predictions_by_recipe
@@ -23,6 +24,7 @@ from tinybench.results.runs import PUBLISHED_COLUMNS, load_runs, read_published
 from tinybench.runtime.files import read_json, write_json
 
 ALL = {**{name: getattr(figures, name) for name in COMPARISON}, "confusion_matrix": figures.confusion_matrix}
+RECIPES = 26
 LABELS = {name: f"plan/{name}, {NETWORK_TITLES[name]}" for name in NETWORKS}
 NEED_TWO = ("critical_differences", "agreement_between_models")
 
@@ -36,6 +38,20 @@ def plan(tmp_path_factory, **options):
 @pytest.fixture(scope="module")
 def six(tmp_path_factory):
     return plan(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Recipes with names of 130 letters that differ in their middle, beside the six networks', with growing images."""
+    folder = tmp_path_factory.mktemp("results")
+    networks = list(NETWORKS)
+    for number in range(RECIPES):
+        name = networks[number] if number < 6 else f"{'long_' * 14}{number:02}{'_name' * 12}"[:130]
+        make_run(folder / "plan" / name / "seed0", networks[number % 6])
+    for path in folder.rglob("history.json"):
+        history = read_json(path)
+        write_json(path, history | {"config": history["config"] | {"image_size_schedule": "32:64"}})
+    return load_runs(folder)
 
 
 @pytest.fixture(scope="module")
@@ -54,24 +70,44 @@ def legend(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
+@pytest.mark.parametrize("paper", [(None, FONT_SIZE), (COLUMN, COLUMN_FONT), (7.2, 9)], ids=str)
 @pytest.mark.parametrize(
-    ("name", "runs"), [*((name, "six") for name in ALL), *((name, "one") for name in ALL if name not in NEED_TWO)]
+    ("name", "runs"),
+    [
+        *((name, runs) for name in ALL for runs in ("six", "many")),
+        *((name, "one") for name in ALL if name not in NEED_TWO),
+    ],
 )
-def test_every_text_is_on_the_page_and_none_of_an_axis_overlap(name, runs, request):
-    figure = drawn(ALL[name](request.getfixturevalue(runs)))
+def test_every_text_is_on_the_page_and_none_of_an_axis_overlap(name, runs, paper, request):
+    with page(*paper):
+        figure = drawn(ALL[name](request.getfixturevalue(runs)))
+        check_texts(figure, name)
+
+
+def check_texts(figure, name):
     renderer = figure.canvas.get_renderer()
     page = figure.bbox
     for ax in figure.axes:
         assert ax.get_xlabel() or figure.get_supxlabel() or ax.get_ylabel(), "an axis without a name"
         for axis in (ax.xaxis, ax.yaxis):
-            boxes = [t.get_window_extent(renderer) for t in axis.get_ticklabels() if t.get_text() and t.get_visible()]
+            low, high = sorted(axis.get_view_interval())
+            shown = [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+            boxes = [label.get_window_extent(renderer) for label in shown if label.get_text() and label.get_visible()]
             rotated = any(text.get_rotation() % 90 for text in axis.get_ticklabels())
-            for first, second in itertools.pairwise(boxes):
-                assert rotated or not first.overlaps(second), f"{name}: labels overlap"
+            for box, other in itertools.pairwise(boxes):
+                assert rotated or not box.overlaps(other), f"{name}: labels overlap"
+            for box in boxes:
+                assert page.x0 - 1 <= box.x0 < box.x1 <= page.x1 + 1, f"{name}: a label leaves the page"
         for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
             box = text.get_window_extent(renderer)
             inside = page.x0 - 1 <= box.x0 and box.x1 <= page.x1 + 1 and page.y0 - 1 <= box.y0 and box.y1 <= page.y1 + 1
             assert inside or not text.get_text(), text.get_text()
+    panels = [ax.get_tightbbox(renderer) for ax in figure.axes]
+    for legend in figure.legends:
+        box = legend.get_window_extent(renderer)
+        assert not any(box.overlaps(panel) for panel in panels), f"{name}: the legend covers a panel {box} {panels}"
+        note = figure._supxlabel
+        assert not note or not box.overlaps(note.get_window_extent(renderer)), f"{name}: the legend covers the note"
     for text in (*figure.texts, *figure.legends):
         box = text.get_window_extent(renderer)
         assert page.x0 <= box.x0 < box.x1 <= page.x1, text
@@ -108,21 +144,12 @@ def test_each_model_has_its_colour_marker_and_line_wherever_it_appears(six):
         assert line.get_marker() == MARKERS[5]
 
 
-def test_a_second_recipe_of_a_network_has_its_colour_but_another_line(tmp_path):
-    for recipe, model in (("resnet", "resnet"), ("resnet_long", "resnet"), ("mixer", "mixer"), ("svm", "svm")):
-        make_run(tmp_path / "plan" / recipe / "seed0", model)
-    found = styles(load_runs(tmp_path))
-    short, long = (found[f"plan/{recipe}, ResNet-18"] for recipe in ("resnet", "resnet_long"))
-    assert short.color == long.color == MODEL_COLORS["resnet"]
-    assert (short.marker, short.dashes) == (MARKERS[2], LINES[2])
-    assert len({style.dashes for style in found.values()}) == len({style.marker for style in found.values()}) == 4
-
-
-def test_eighty_recipes_are_told_apart_without_colours():
-    networks = {f"recipe {index}": [*NETWORKS, "svm", "mixer", "convnext"][index % 9] for index in range(80)}
-    found = recipe_styles(networks)
-    assert len({(style.marker, style.dashes) for style in found.values()}) == 80
-    assert [(style.marker, style.dashes) for style in found.values()][:6] == list(zip(MARKERS, LINES, strict=True))
+def test_every_recipe_has_a_style_of_its_own(many):
+    found = styles(many)
+    assert len({(style.color, style.marker) for style in found.values()}) == len(found) == RECIPES
+    assert len(MARKERS) == len({*map(str, LINES)}) == MARKS
+    (resnet,) = (style for label, style in found.items() if label == LABELS["resnet"])
+    assert (resnet.color, resnet.marker, resnet.line) == (MODEL_COLORS["resnet"], MARKERS[2], (0, LINES[2]))
 
 
 # ---- training
@@ -172,6 +199,23 @@ def test_learning_rates_have_a_panel_each(six):
     assert titles[0] == "plan/alexnet\nAlexNet: sgd, cosine"
     assert titles[5] == "plan/vit\nViT-S: adamw, cosine"
     assert figure.axes[5].get_ylim()[1] < 0.01 < figure.axes[0].get_ylim()[1]
+
+
+def test_growing_images_are_bands(many, tmp_path):
+    ax = figures.learning_curves(many).axes[0]
+    (above,) = ax.child_axes
+    assert [label.get_text() for label in above.get_xticklabels()] == ["32 px", "64 px"]
+    assert list(above.get_xticks()) == [3.5, 9.5]
+    (band,) = ax.patches
+    assert (band.get_x(), band.get_width()) == (6.5, 6)
+    make_run(tmp_path / "vgg", "vgg", epochs=3)
+    make_run(tmp_path / "vit", "vit", epochs=3)
+    path = tmp_path / "vit" / "history.json"
+    history = read_json(path)
+    write_json(path, history | {"config": history["config"] | {"image_size_schedule": "32:64"}})  # an earlier version's
+    figure = figures.learning_curves(load_runs(tmp_path))
+    assert not figure.axes[0].child_axes
+    assert "growing images: vit, ViT-S (32 px from epoch 1, 64 px from epoch 3)" in figure.get_supxlabel()
 
 
 # ---- accuracy and costs
@@ -269,8 +313,8 @@ def test_the_confusion_matrix_is_percent_of_each_class(six):
     counts = sum(np.array(run.tests["best"]["confusion_matrix"]) for run in six if run.recipe == "vgg")
     first = int(names[0].split()[1])
     assert cells[0, 0] == pytest.approx(100 * counts[first, first] / 40)
-    assert ax.get_title() == "plan/vgg, VGG-16, 2 seeds"
-    assert figures.confusion_matrix(six).axes[0].get_title() == "plan/resnet, ResNet-18, 2 seeds"
+    assert figure.get_suptitle() == "plan/vgg, VGG-16, 2 seeds"
+    assert figures.confusion_matrix(six).get_suptitle() == "plan/resnet, ResNet-18, 2 seeds"
     with pytest.raises(UserError, match="svm has not been tested; there are: plan/alexnet, AlexNet;"):
         figures.confusion_matrix(six, "svm")
 

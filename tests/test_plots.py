@@ -1,18 +1,26 @@
 """Figures of training: what is written on them, and histories that cannot be drawn."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import matplotlib
 import pytest
 from made_up import make_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from tinybench import figures
+from tinybench.cli.plot_training_loss import main
 from tinybench.errors import Notice, UsageError, UserError
 from tinybench.figures.style import new_figure
 from tinybench.results.runs import load_runs, read_history
 from tinybench.runtime.pictures import save_figure
+
+SCRIPT = Path(__file__).resolve().parents[1] / "plots" / "plot_training_loss.py"
 
 
 def history(epochs, **changes):
@@ -140,4 +148,76 @@ def test_histories_that_cannot_be_drawn_are_one_line(tmp_path, content, named):
     with pytest.raises(UserError, match=named) as caught:
         read_history(tmp_path, "resnet")
     assert "history.json" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# ---- formats and pages
+
+
+def plot(monkeypatch, results_dir, output_dir, *flags):
+    words = ["--run", "vgg", "--results_dir", results_dir, "--output_dir", output_dir, *flags]
+    monkeypatch.setattr(sys, "argv", ["plots/plot_training_loss.py", *map(str, words)])
+    main()
+    return {path.suffix: path for path in (output_dir / "vgg").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def results_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    make_run(folder / "vgg", "vgg")
+    return folder
+
+
+def test_vector_formats_hold_text_and_are_the_same_bytes_in_two_processes(tmp_path, results_dir):
+    flags = ("--run", "vgg", "--results_dir", str(results_dir), "--format", "pdf", "svg", "--output_dir")
+    contents = []
+    for name in ("one", "two"):
+        command = [sys.executable, str(SCRIPT), *flags, str(tmp_path / name)]
+        subprocess.run(command, check=True, env=os.environ | {"PYTHONHASHSEED": str(len(contents))})
+        contents.append([(tmp_path / name / "vgg" / f"training_loss.{kind}").read_bytes() for kind in ("pdf", "svg")])
+    assert contents[0] == contents[1]
+    pdf, svg = contents[0]
+    assert b"/FontFile2" in pdf  # TrueType, whole letters
+    assert b"Date" not in pdf
+    assert b"vgg: vgg on demo, 10 classes</text>" in svg
+    assert b'width="252pt"' in svg  # a column of 3.5 inches
+    assert b"font-size: 8px" in svg
+
+
+def test_png_keeps_its_own_page_unless_one_is_given(tmp_path, monkeypatch, results_dir):
+    files = plot(monkeypatch, results_dir, tmp_path, "--format", "png", "svg")
+    assert files.keys() == {".png", ".svg"}
+    assert Image.open(files[".png"]).size == (8 * 200, 5.5 * 200)
+    given = plot(monkeypatch, results_dir, tmp_path / "given", "--width", "4", "--font_size", "6", "--dpi", "100")
+    assert Image.open(given[".png"]).size[0] == 400
+
+
+@pytest.mark.parametrize("kind", ["pdf", "svg"])
+def test_vector_files_that_show_the_same_stay_and_those_of_others_too(tmp_path, monkeypatch, results_dir, kind):
+    (path,) = plot(monkeypatch, results_dir, tmp_path, "--format", kind).values()
+    written = path.stat().st_mtime_ns
+    plot(monkeypatch, results_dir, tmp_path, "--format", kind)
+    assert path.stat().st_mtime_ns == written
+    plot(monkeypatch, results_dir, tmp_path, "--format", kind, "--font_size", "9")
+    assert path.stat().st_mtime_ns > written
+    Figure().savefig(path)  # by somebody else
+    with pytest.raises(UsageError, match=rf"training_loss\.{kind} is there already"):
+        plot(monkeypatch, results_dir, tmp_path, "--format", kind)
+    plot(monkeypatch, results_dir, tmp_path, "--format", kind, "--force")
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (("--width", "0"), "--width must be greater than or equal to 2"),
+        (("--dpi", "0"), "--dpi must be greater than or equal to 20"),
+        (("--font_size", "nan"), "--font_size"),
+        (("--format", "jpeg"), "--format"),
+        (("--format",), "--format needs at least one value"),
+        (("--format", "pdf", "svg", "--dpi", "300"), "--dpi goes with --format png; pdf and svg have no pixels"),
+    ],
+)
+def test_what_cannot_be_drawn_or_does_nothing_is_a_usage_error(tmp_path, monkeypatch, results_dir, flags, named):
+    with pytest.raises(UsageError, match=named) as caught:
+        plot(monkeypatch, results_dir, tmp_path, *flags)
     assert "\n" not in str(caught.value)

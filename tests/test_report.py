@@ -2,7 +2,6 @@
 
 import csv
 import io
-import itertools
 import json
 import math
 import os
@@ -14,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import seaborn as sns
 
 from tinybench.configuration import load_augmentations
 from tinybench.errors import UsageError
@@ -22,7 +20,7 @@ from tinybench.models import MODELS
 from tinybench.report import build_report, collect, render
 from tinybench.report.records import Row, beaten_by, class_list, class_record, robustness_record
 from tinybench.results.classes import classes_of
-from tinybench.results.colors import MODEL_COLORS, NETWORK_TITLES, OTHER_COLORS, model_color
+from tinybench.results.colors import MODEL_COLORS, NETWORK_TITLES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NASTY = '</script><script>alert("x")</script><b>bold</b>\u2028'
@@ -361,36 +359,6 @@ def test_neither_torch_nor_a_plotting_library_is_loaded():
 
 def test_titles_are_those_of_the_registry():
     assert {name: info.title for name, info in MODELS.items()} == NETWORK_TITLES
-
-
-def test_colors_are_those_of_the_figures():
-    assert list(MODEL_COLORS.values()) == sns.color_palette("colorblind").as_hex()[: len(MODEL_COLORS)]
-    assert model_color("resnet") == MODEL_COLORS["resnet"]
-    assert model_color("mlp") == model_color("mlp")
-    assert model_color("mlp") in OTHER_COLORS
-
-
-def test_added_colors_are_no_closer_than_the_six_to_any_eye():
-    """Distances in CIELAB; red- and green-blindness after Machado et al. 2009, doi.org/10.1109/TVCG.2009.113."""
-    eyes = {
-        "normal": np.eye(3),
-        "protanopia": [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.052]],
-        "deuteranopia": [[0.3673, 0.8606, -0.228], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]],
-    }
-    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-
-    def lab(color, eye):
-        srgb = np.array([int(color[start : start + 2], 16) for start in (1, 3, 5)]) / 255
-        light = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-        xyz = to_xyz @ np.clip(np.array(eye) @ light, 0, 1) / np.array([0.9505, 1, 1.089])
-        x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-        return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
-
-    def nearest(colors):
-        pairs = itertools.product(eyes.values(), itertools.combinations(colors, 2))
-        return min(np.linalg.norm(lab(one, eye) - lab(other, eye)) for eye, (one, other) in pairs)
-
-    assert nearest([*MODEL_COLORS.values(), *OTHER_COLORS]) >= nearest(MODEL_COLORS.values())
 
 
 # ---- the page in a browser

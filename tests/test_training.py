@@ -25,6 +25,7 @@ from tinybench.training import trainer
 from tinybench.training.checkpoint import anchored
 from tinybench.training.saving import Stopped
 from tinybench.training.setup import build_state, load_images
+from tinybench.training.tensorboard import STEP_LOSS, TAGS
 from tinybench.training.trainer import train, train_step
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -309,13 +310,33 @@ def test_checkpoints_are_kept_every_so_many_epochs(demo_data, tmp_path):
     assert sorted(path.name for path in (tmp_path / "run").glob("checkpoint_*")) == ["checkpoint_epoch_2.pth"]
 
 
-def test_tensorboard_gets_every_epoch(demo_data, tmp_path):
+def test_tensorboard_of_a_resumed_run_shows_each_epoch_and_step_once(demo_data, tmp_path, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    history = train(dataclasses.replace(TINY, epochs=2), options(demo_data, tmp_path, tensorboard=True))
-    events = EventAccumulator(str(tmp_path / "run"))
+    def scalars(folder, tag):
+        events = EventAccumulator(str(folder))
+        events.Reload()
+        found = events.Scalars(tag)
+        return [event.step for event in found], [event.value for event in found]
+
+    run = options(demo_data, tmp_path, tensorboard=True)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 7)
+        with pytest.raises(Stopped):
+            train(TINY, run)
+    history = train(TINY, run, resume=run.folder / "last.pth").epochs
+    for name, tag in TAGS.items():
+        if name in history:
+            assert scalars(run.folder, tag) == ([1, 2, 3], pytest.approx(history[name]))
+    seen, losses = scalars(run.folder / "steps", STEP_LOSS)
+    assert seen == [32 * step for step in range(1, len(losses) + 1)]
+    by_epoch = torch.tensor(losses).view(3, -1)
+    assert by_epoch.mean(1).tolist() == pytest.approx(history["train_loss"], rel=1e-5)
+    assert by_epoch.std(1).min() > 0
+    assert history.keys() <= TAGS.keys()
+    events = EventAccumulator(str(run.folder))
     events.Reload()
-    assert [event.value for event in events.Scalars("val_acc")] == pytest.approx(history.epochs["val_acc"])
+    assert b"batch_size" in events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
 
 
 def test_fp16_is_refused_without_cuda(demo_data, tmp_path):

@@ -478,7 +478,7 @@ class RunOptions:
     save_every: CountOrNone = 10
     """Keep checkpoint_epoch_N.pth every so many epochs (0: none)."""
     tensorboard: bool = False
-    """Write the history as TensorBoard events too, into the run's folder."""
+    """Write TensorBoard events into the run's folder: by epoch, the loss of each step, the recipe as hparams."""
     verbose: bool = False
     """Print every field of the recipe, not only what differs from the defaults."""
     model_file: Path | None = None

@@ -1,17 +1,18 @@
 """What one run got wrong: its classes and its commonest mistakes, as a table and as pictures."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tinybench.cli.figure_arguments import FigureArguments
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import printable
 from tinybench.evaluation.evaluate import TestedNetwork
 from tinybench.figures.images import class_examples, mistaken_examples
 from tinybench.results.classes import ClassResults, classes_of, mistakes_of
 from tinybench.runs import PREDICTIONS
-from tinybench.runtime.pictures import save_figure
 
 SHOWN = 8  # classes at either end, and pairs
 
@@ -35,7 +36,7 @@ def error_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def show_errors(network: TestedNetwork, results: dict[str, Any], folder: Path, force: bool) -> None:
+def show_errors(network: TestedNetwork, results: dict[str, Any], folder: Path, arguments: FigureArguments) -> None:
     """Print the table of a tested network, and write its pictures into `folder`.
 
     Args:
@@ -44,32 +45,31 @@ def show_errors(network: TestedNetwork, results: dict[str, Any], folder: Path, f
     print(error_table(results))
     with np.load(network.result_path(PREDICTIONS)) as predictions:
         predicted = predictions["logits"].argmax(1)
-    draw_errors(results, network.images, predicted, folder, force)
+    draw_errors(results, network.images, predicted, folder, arguments)
 
 
 def draw_errors(
-    results: dict[str, Any], images: ImageSet, predicted: np.ndarray, folder: Path, force: bool = False
+    results: dict[str, Any], images: ImageSet, predicted: np.ndarray, folder: Path, arguments: FigureArguments
 ) -> None:
-    """Write class_examples.png and mistaken_examples.png; without mistakes, the latter is none, nor left from before.
+    """Write the figures class_examples and mistaken_examples; without mistakes the latter is none, nor is one left.
 
     Args:
         images: those that were tested.
         predicted: int (N,), the likeliest class of each.
-        force: replace files of something else that have these names.
     """
     classes = classes_of(results)
     order = _hardest_first(classes)
     ends = [*order[:SHOWN], *order[max(SHOWN, len(order) - SHOWN) :]]  # once each where there are few
-    pictures = {"class_examples.png": class_examples(images, predicted, ends, classes.accuracy)}
+    pictures = {"class_examples": partial(class_examples, images, predicted, ends, classes.accuracy)}
     pairs = [(row.true_label, row.predicted_label) for row in mistakes_of(classes).head(SHOWN).itertuples()]
-    mistaken = folder / "mistaken_examples.png"
     if pairs:
-        pictures[mistaken.name] = mistaken_examples(images, predicted, pairs)
+        pictures["mistaken_examples"] = partial(mistaken_examples, images, predicted, pairs)
     else:
-        mistaken.unlink(missing_ok=True)
-    for name, figure in pictures.items():
-        save_figure(figure, folder / name, force=force)
-        print(printable(folder / name))
+        for path in arguments.files(folder / "mistaken_examples"):
+            path.unlink(missing_ok=True)
+    for name, draw in pictures.items():
+        for path in arguments.save(draw, folder / name):
+            print(printable(path))
 
 
 def _hardest_first(classes: ClassResults) -> list[int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinybench.cli import console
+from tinybench.cli.figure_arguments import FigureArguments
 from tinybench.errors import UserError, printable
 
 if TYPE_CHECKING:
@@ -31,15 +32,13 @@ COMPARISON = (
 
 
 @dataclass(kw_only=True)
-class Arguments:
+class Arguments(FigureArguments):
     plan: str = ""
     """The plan to draw: a folder under results_dir. Empty: the plan, or the runs without one, with the most recipes."""
     results_dir: Path = Path("results")
     """Where the folder of the plan is, and published.csv."""
     output_dir: Path = Path("plots")
     """The pictures go to output_dir/<plan>/, of runs without a plan to output_dir/runs/."""
-    force: bool = False
-    """Replace files of something else that have the names of the pictures."""
     debug: bool = False
     """Show the whole traceback of an error."""
 
@@ -53,7 +52,8 @@ def main() -> None:
     arguments = console.parse(Arguments, __doc__)
     from tinybench.results.groups import comparable_runs, trained
     from tinybench.results.runs import load_runs
-    from tinybench.runtime.pictures import save_figure
+
+    arguments.check_figures()
 
     runs = comparable_runs(load_runs(arguments.results_dir), arguments.plan)
     trained(runs)
@@ -61,13 +61,11 @@ def main() -> None:
     missing = {}
     for name, draw in _comparison(runs, arguments.results_dir):
         try:
-            figure = draw()
+            paths = arguments.save(draw, folder / name)
         except UserError as error:
             missing[name] = str(error)
         else:
-            path = folder / f"{name}.png"
-            save_figure(figure, path, force=arguments.force)
-            print(printable(path))
+            print(*map(printable, paths), sep="\n")
     for name, reason in missing.items():
         print(printable(f"not drawn: {name}: {reason}"))
 

@@ -1,14 +1,16 @@
 """What plot_training_loss and plot_training_acc share: runs to draw, and where the picture goes."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from tinybench.cli.figure_arguments import FigureArguments
 from tinybench.errors import UsageError, printable
 from tinybench.runs import find_runs, pick_runs
 
 
 @dataclass(kw_only=True)
-class Arguments:
+class Arguments(FigureArguments):
     run: tuple[str, ...] = ()
     """Runs under results_dir to draw, one or several."""
     model: tuple[str, ...] = ()
@@ -17,8 +19,6 @@ class Arguments:
     """Where the folders of the runs are."""
     output_dir: Path = Path("plots")
     """The pictures go to output_dir/<run>/."""
-    force: bool = False
-    """Replace files of something else that have the names of the pictures."""
     debug: bool = False
     """Show the whole traceback of an error."""
 
@@ -27,8 +27,8 @@ def plot_runs(figure: str, arguments: Arguments) -> None:
     """Draw each run's history with that function of `figures`, and save the pictures."""
     from tinybench import figures
     from tinybench.results.runs import read_history
-    from tinybench.runtime.pictures import save_figure
 
+    arguments.check_figures()
     # All histories first: a name mistyped leaves nothing half done.
     runs = pick_runs(arguments.results_dir, arguments.run, arguments.model, file="history.json")
     if not runs:
@@ -37,6 +37,6 @@ def plot_runs(figure: str, arguments: Arguments) -> None:
         )
     histories = {run: read_history(arguments.results_dir, run) for run in runs}
     for run, history in histories.items():
-        path = arguments.output_dir / run / f"{figure}.png"
-        save_figure(getattr(figures, figure)(run, history), path, force=arguments.force)
-        print(printable(path))
+        draw = partial(getattr(figures, figure), run, history)
+        for path in arguments.save(draw, arguments.output_dir / run / figure):
+            print(printable(path))

@@ -1,6 +1,6 @@
 """Where a training step's time and memory go: `python src/profile_step.py --model resnet` shows it layer by layer.
 
-It writes profile.json, trace.json.gz (for chrome://tracing or https://ui.perfetto.dev) and roofline.png.
+It writes profile.json, trace.json.gz (for chrome://tracing or https://ui.perfetto.dev) and the figure roofline.
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from annotated_types import Interval
 
 from tinybench.cli import console
+from tinybench.cli.figure_arguments import FigureArguments
 from tinybench.configuration import get_recipe, load_recipes
 from tinybench.model_file import load_model_file
 from tinybench.recipe import Count, Device, Precision, Side
@@ -19,7 +20,7 @@ from tinybench.runtime.files import check_output, has_keys, write_json
 
 
 @dataclass(kw_only=True)
-class Arguments:
+class Arguments(FigureArguments):
     model: str
     """Name of the network; it is built and trained as its recipe says."""
     batch_size: Count = 64
@@ -37,8 +38,6 @@ class Arguments:
     """auto takes CUDA, then MPS, then the CPU."""
     output_dir: Path = Path("plots")
     """The files go to output_dir/<model>/."""
-    force: bool = False
-    """Replace files of something else that have their names."""
     model_file: Path | None = None
     """File that adds the network to MODELS and holds its RECIPES."""
     debug: bool = False
@@ -51,7 +50,9 @@ def main() -> None:
     from tinybench.models import get_model_info
     from tinybench.profiling.layers import profile_step
     from tinybench.runtime.device import check_precision, pick_device
-    from tinybench.runtime.pictures import is_picture, save_figure
+    from tinybench.runtime.pictures import check_picture
+
+    arguments.check_figures()
 
     recipes = load_recipes() | (load_model_file(arguments.model_file) if arguments.model_file else {})
     device = pick_device(arguments.device)
@@ -63,9 +64,11 @@ def main() -> None:
         channels_last=arguments.channels_last,
     )  # fmt: skip
     folder = arguments.output_dir / arguments.model
-    profile, trace, picture = (folder / name for name in ("profile.json", "trace.json.gz", "roofline.png"))
-    for path, is_ours in ((profile, has_keys("layers", "name")), (trace, is_trace), (picture, is_picture)):
+    profile, trace, picture = (folder / name for name in ("profile.json", "trace.json.gz", "roofline"))
+    for path, is_ours in ((profile, has_keys("layers", "name")), (trace, is_trace)):
         check_output(path, arguments.force, is_ours)
+    for path in arguments.files(picture):
+        check_picture(path, arguments.force)
     profiled = profile_step(recipe, arguments.num_classes, device, arguments.steps, trace)
     print(table(profiled))
     write_json(profile, profiled)
@@ -73,8 +76,7 @@ def main() -> None:
     if not profiled["layers_timed"]:
         print(f"no trace and no roofline: torch's profiler does not see how long anything takes on {device.type}")
         return
-    save_figure(roofline(profiled), picture, force=arguments.force)
-    print(trace, picture, sep="\n")
+    print(trace, *arguments.save(lambda: roofline(profiled), picture), sep="\n")
 
 
 def is_trace(start: bytes) -> bool:

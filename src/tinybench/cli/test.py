@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinybench.cli import console
+from tinybench.cli.figure_arguments import FLAGS, FigureArguments
 from tinybench.cli.run_arguments import NetworkArguments
 from tinybench.errors import UsageError, UserError
 from tinybench.recipe import Count, CountOrNone, Precision
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class Arguments(NetworkArguments):
+class Arguments(FigureArguments, NetworkArguments):
     again: bool = False
     """Without --run: test all runs, also those whose results still hold."""
     dataset: str = ""
@@ -39,9 +40,7 @@ class Arguments(NetworkArguments):
     errors: bool = False
     """Also print the hardest and easiest classes and the commonest mistakes, and draw examples of them."""
     output_dir: Path = Path("plots")
-    """The pictures of --errors go to output_dir/<run>/."""
-    force: bool = False
-    """With --errors: replace files of something else that have the names of the pictures."""
+    """The figures of --errors go to output_dir/<run>/."""
     batch_size: Count = 256
     """Images at a time."""
     precision: Precision = "fp32"
@@ -57,7 +56,8 @@ def main() -> int:
 
     arguments.check()
     console.require(arguments.robustness, ["robustness_images"], "goes with --robustness")
-    console.require(arguments.errors, ["output_dir", "force"], "goes with --errors")
+    console.require(arguments.errors, ["output_dir", *FLAGS], "goes with --errors")
+    arguments.check_figures()
     runs = arguments.picked()
     named = bool(runs or arguments.checkpoint)
     if arguments.dataset and not named:
@@ -111,7 +111,7 @@ def test(name: str, checkpoint: Path, arguments: Arguments, options: "EvalOption
     if arguments.errors:
         from tinybench.cli.mistakes import show_errors  # plotting is slow to import
 
-        show_errors(network, results, arguments.output_dir / name, arguments.force)
+        show_errors(network, results, arguments.output_dir / name, arguments)
     if arguments.robustness:
         count = arguments.robustness_images
         if again or not former_robustness(network, images_per_class=count):

@@ -42,7 +42,7 @@ class Arguments:
     save_every: CountOrNone = RunOptions.save_every
     """Keep checkpoint_epoch_N.pth every so many epochs (0: none)."""
     tensorboard: bool = False
-    """Write the history as TensorBoard events too, into the run's folder."""
+    """Write TensorBoard events into the run's folder: by epoch, the loss of each step, the recipe as hparams."""
     verbose: bool = False
     """Print every field of the recipe, not only what differs from the defaults."""
     model_file: Path | None = None

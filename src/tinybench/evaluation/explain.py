@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -104,21 +103,6 @@ def attention_rollout(model: nn.Module, images: Tensor) -> Tensor:
         rollout = (attention.mean(1) + token) / 2 @ rollout
     side = math.isqrt(N - 1)
     return rollout[:, 0, 1:].reshape(B, side, side)
-
-
-def draw(explanation: Explanation, title: str) -> Figure:
-    """The image, and beside it, in gray, the image under its heat map."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    seen, looked = figure.subplots(1, 2)
-    seen.imshow(explanation.pixels.permute(1, 2, 0).numpy())
-    looked.imshow(explanation.pixels.float().mean(0).numpy(), cmap="gray", vmin=0, vmax=255)  # heat has the colours
-    for axes, caption in ((seen, "what the network sees"), (looked, explanation.method)):
-        axes.set_title(caption, fontsize=10)
-        axes.set_axis_off()
-    heat = looked.imshow(explanation.heat.numpy(), cmap="inferno", vmin=0, vmax=1, alpha=0.6)
-    figure.colorbar(heat, ax=looked, fraction=0.046, label="share of the largest")
-    figure.suptitle(title)
-    return figure
 
 
 @contextmanager

@@ -7,7 +7,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from tinybench.figures.style import new_figure, note, seed_count, styles, task_title, weights_note
+from tinybench.figures.style import (
+    add_legend,
+    new_figure,
+    points,
+    room,
+    row_height,
+    row_labels,
+    seed_count,
+    styles,
+    task_title,
+    weights_note,
+)
 from tinybench.results.colors import MODEL_COLORS, model_color
 from tinybench.results.groups import SeedGroup, tested
 from tinybench.results.published import CHOSEN_ON_TEST, HONEST, PRETRAINED, same_task, with_kinds
@@ -28,7 +39,7 @@ def accuracy_bars(runs: Sequence[RunResults]) -> Figure:
     """
     groups = sorted(tested(runs), key=lambda group: -mean_interval(_accuracies(group, "test_acc")).mean)
     style = styles(runs)
-    figure, ax = new_figure(8, 1.6 + 0.62 * len(groups))
+    figure, ax = new_figure(8, 1.6 + row_height(0.62) * len(groups))
     for row, group in enumerate(groups):
         color = style[group.label].color
         for key, offset, face in (("test_acc", -0.2, color), ("test_top5_acc", 0.2, "none")):
@@ -40,33 +51,31 @@ def accuracy_bars(runs: Sequence[RunResults]) -> Figure:
             end = interval.mean
             if interval.low is not None and interval.high is not None:
                 end = min(interval.high, 100)
-                ax.plot([max(interval.low, 0), end], [row + offset] * 2, color="black", marker="|", linewidth=1.5)
-            ax.text(end + 1, row + offset, f"{interval.mean:.1f}", va="center", fontsize=10)
-    ax.set_yticks(range(len(groups)), [group.label for group in groups])
-    ax.invert_yaxis()
+                ax.plot(
+                    [max(interval.low, 0), end], [row + offset] * 2, color="black", marker="|", linewidth=points(1.5)
+                )
+            ax.text(end + 1, row + offset, f"{interval.mean:.1f}", va="center", fontsize=points(10))
+    ax.set_yticks(range(len(groups)), row_labels([group.label for group in groups]))
+    ax.set_ylim(len(groups) - 0.4, -0.6)
     ax.set_xlim(0, 108)
     ax.set_xticks(range(0, 101, 20))
     ax.grid(False, axis="y")
     ax.set_xlabel("test accuracy (%)")
     ax.set_title(task_title(groups[0]))
-    figure.legend(
-        handles=[
-            Patch(facecolor="0.4", edgecolor="0.4", label="top-1"),
-            Patch(facecolor="none", edgecolor="0.4", hatch="////", label="top-5"),
-        ],
-        loc="outside right upper",
-        frameon=False,
-    )
+    kinds = [
+        Patch(facecolor="0.4", edgecolor="0.4"),
+        Patch(facecolor="none", edgecolor="0.4", hatch="////"),
+    ]
     single = [group.label for group in groups if len(group.runs) == 1]
-    if len(single) == len(groups):
-        note(figure, "one seed each: no interval over seeds", weights_note(groups))
-    else:
-        note(
-            figure,
+    seeds = (
+        ["one seed each: no interval over seeds"]
+        if len(single) == len(groups)
+        else [
             f"mean over {seed_count(groups)}; black lines: 95 % confidence interval of the mean over seeds",
             f"one seed, so no interval: {listed(single)}" if single else "",
-            weights_note(groups),
-        )
+        ]
+    )
+    add_legend(figure, kinds, ["top-1", "top-5"], *seeds, weights_note(groups))
     return figure
 
 
@@ -90,26 +99,27 @@ def published_accuracy(runs: Sequence[RunResults], published: pd.DataFrame) -> F
     figure, ax = new_figure(9, 2 + 0.42 * len(names))
     for entry in published.itertuples():
         row = names.index(entry.network) - (0.15 if here else 0)
-        look = {"marker": PUBLISHED_MARKERS[entry.kind], "markersize": 9, "markerfacecolor": "none"}
+        look = {"marker": PUBLISHED_MARKERS[entry.kind], "markersize": points(9), "markerfacecolor": "none"}
         ax.plot(entry.top1, row, color=model_color(entry.network), linestyle="", **look)
     for group in here:
         interval = mean_interval(_accuracies(group, "test_acc"))
         row = names.index(group.model) + 0.2
         color = model_color(group.model)
-        ax.plot([interval.low, interval.high], [row] * 2, color=color, linewidth=2)
-        ax.plot(interval.mean, row, marker="s", color=color, markersize=9, linestyle="")
+        ax.plot([interval.low, interval.high], [row] * 2, color=color, linewidth=points(2))
+        ax.plot(interval.mean, row, marker="s", color=color, markersize=points(9), linestyle="")
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(0, max(published["top1"].max(), 75) + 5)
     ax.set_xlabel("top-1 accuracy (%)")
     ax.set_title("Published by others" + (" (hollow) and ours (filled)" if here else ""))
+    size = points(9)
     handles = [
-        Line2D([], [], marker=marker, color="0.3", markerfacecolor="none", markersize=9, linestyle="", label=label)
+        Line2D([], [], marker=marker, color="0.3", markerfacecolor="none", markersize=size, linestyle="", label=label)
         for label, marker in PUBLISHED_MARKERS.items()
     ]
     if here:
-        handles.append(Line2D([], [], marker="s", color="0.3", markersize=9, linestyle="", label="ours"))
-    figure.legend(handles=handles, loc="outside lower center", frameon=False, ncols=2)
+        handles.append(Line2D([], [], marker="s", color="0.3", markersize=size, linestyle="", label="ours"))
+    figure.legend(handles=handles, loc="outside lower center", frameon=False, ncols=2 if room(9) > 8 else 1)
     return figure
 
 

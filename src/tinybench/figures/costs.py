@@ -7,13 +7,13 @@ from matplotlib.figure import Figure
 from tinybench.figures.style import (
     legend_of_models,
     log_scale,
-    new_figure,
-    note,
-    point_look,
+    panels,
+    points,
     seed_count,
     styles,
     task_title,
     weights_note,
+    wrapped,
 )
 from tinybench.results.costs import COSTS, cost_table, devices, pareto_front
 from tinybench.results.groups import tested
@@ -31,8 +31,8 @@ def accuracy_against_costs(runs: Sequence[RunResults]) -> Figure:
     """
     groups = tested(runs)
     table, style = cost_table(runs), styles(runs)
-    figure, axes = new_figure(12, 7, 2, 2, sharey=True)
-    for cost, ax in zip(COSTS, axes.flat, strict=True):
+    figure, axes = panels(len(COSTS), 2, 4.5, 3.5, beside=3, sharey=True)
+    for cost, ax in zip(COSTS, axes, strict=True):
         ax.set_xlabel(cost.label)
         known = table[table[cost.name].notna()]
         if known.empty:
@@ -51,19 +51,19 @@ def accuracy_against_costs(runs: Sequence[RunResults]) -> Figure:
         for label, row in known.iterrows():
             x, y = row[cost.name], row["accuracy"]
             color = style[label].color
-            ax.plot([x, x], [row["low"], row["high"]], color=color, linewidth=1.5)
-            ax.plot(x, y, linestyle="none", label=label, **point_look(style[label]) | {"markersize": 9})
+            ax.plot([x, x], [row["low"], row["high"]], color=color, linewidth=points(1.5))
+            ax.plot(x, y, linestyle="none", label=label, **style[label].of_points(9))
         if known[cost.name].max() > 20 * known[cost.name].min() > 0:
             log_scale(ax.xaxis)
         else:
             ax.set_xlim(0, 1.08 * known[cost.name].max())
-    for ax in axes[:, 0]:
-        ax.set_ylabel("test accuracy (%)")
-    legend_of_models(figure, next(ax for ax in axes.flat if ax.lines))
-    figure.suptitle(task_title(groups[0]))
+        if (place := ax.get_subplotspec()) and place.is_first_col():
+            ax.set_ylabel("test accuracy (%)")
+    figure.suptitle(wrapped(figure, task_title(groups[0])))
     machines = devices(runs)
-    note(
+    legend_of_models(
         figure,
+        next(ax for ax in axes if ax.lines),
         f"mean over {seed_count(groups)}; vertical lines: 95 % confidence interval of that mean"
         if any(len(group.runs) > 1 for group in groups)
         else "one seed each",

@@ -15,8 +15,9 @@ from tinybench.data.augment.mix import Mix
 from tinybench.data.augment.policy import build_policy
 from tinybench.data.imageset import ImageSet
 from tinybench.figures.data import CHANNELS
-from tinybench.figures.style import new_figure
+from tinybench.figures.style import new_figure, points, room, wrapped
 from tinybench.runtime.seeds import Purpose, torch_generator
+from tinybench.words import shortened
 
 EXAMPLES = 6  # images per row
 CAPTION = 18  # characters that fit below an image
@@ -56,7 +57,7 @@ def brightness_histogram(images: ImageSet) -> Figure:
     for channel, (name, color, line, _) in enumerate(CHANNELS):
         counts = torch.bincount(images.images[:, channel].flatten().int(), minlength=256).double()
         shares = (100 * counts / counts.sum()).reshape(64, 4).sum(1)
-        ax.plot(np.arange(64) * 4 + 2, shares, color=color, linestyle=line, linewidth=2, label=name)
+        ax.plot(np.arange(64) * 4 + 2, shares, color=color, linestyle=line, linewidth=points(2), label=name)
     ax.set_xlim(0, 255)
     ax.set_ylim(0, None)
     ax.set_xlabel("pixel value (0 to 255, in bins of 4)")
@@ -89,6 +90,26 @@ def mistaken_examples(images: ImageSet, predicted: np.ndarray, pairs: Sequence[t
     return _grid([images.images[row] for row in rows], names)
 
 
+def image_under_heat(pixels: Tensor, heat: Tensor, method: str, title: str) -> Figure:
+    """An image, and beside it, in gray, the image under its heat map.
+
+    Args:
+        pixels: uint8 (3, S, S), as the network saw them.
+        heat: float32 (S, S) from 0 to 1.
+        method: what made the heat.
+    """
+    figure, (seen, looked) = new_figure(7, 4, columns=2, in_proportion=True)
+    seen.imshow(pixels.permute(1, 2, 0).numpy())
+    looked.imshow(pixels.float().mean(0).numpy(), cmap="gray", vmin=0, vmax=255)  # heat has the colours
+    for ax, caption in ((seen, "what the network sees"), (looked, method)):
+        ax.set_title(caption, fontsize=points(10))
+        ax.set_axis_off()
+    drawn = looked.imshow(heat.numpy(), cmap="inferno", vmin=0, vmax=1, alpha=0.6)
+    figure.colorbar(drawn, ax=looked, fraction=0.046, label="share of the largest")
+    figure.suptitle(wrapped(figure, title))
+    return figure
+
+
 def _spread(images: ImageSet, count: int) -> Tensor:
     """Indices spread evenly over the set, so that the images are of different classes."""
     return torch.linspace(0, len(images) - 1, min(count, len(images))).long()
@@ -103,14 +124,26 @@ def _grid(rows: Sequence[Tensor], names: Sequence[str], captions: Sequence[Seque
     """Rows of uint8 images (n, 3, H, W), each with its name on the left and captions below the images."""
     columns = max(len(row) for row in rows)
     side = 1.1 if captions else 0.8  # inches
-    figure, axes = new_figure(1.7 + side * columns, side * len(rows), len(rows), columns, squeeze=False)
+    width = 1.7 + side * columns
+    figure, axes = new_figure(width, side * len(rows), len(rows), columns, in_proportion=True, squeeze=False)
+    share = min(1, room(width) / width)
     for row_axes, texts in zip(axes, captions, strict=False):
         for ax, text in zip(row_axes, texts, strict=False):
-            ax.text(0.5, -0.04, text[:CAPTION], transform=ax.transAxes, ha="center", va="top", fontsize=7)
+            ax.text(
+                0.5,
+                -0.04,
+                shortened([text], int(CAPTION * share))[0],
+                transform=ax.transAxes,
+                ha="center",
+                va="top",
+                fontsize=points(7),
+            )
     for row_axes, row, name in zip(axes, rows, names, strict=True):
         for ax in row_axes:
             ax.set_axis_off()
         for ax, image in zip(row_axes, row, strict=False):
             ax.imshow(image.permute(1, 2, 0).numpy())
-        row_axes[0].text(-0.1, 0.5, name, transform=row_axes[0].transAxes, ha="right", va="center", fontsize=11)
+        row_axes[0].text(
+            -0.1, 0.5, name, transform=row_axes[0].transAxes, ha="right", va="center", fontsize=points(11 * share)
+        )
     return figure

@@ -5,16 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from tinybench.errors import UserError
-from tinybench.figures.style import (
-    fitted,
-    legend_of_models,
-    line_style,
-    panels,
-    point_look,
-    styles,
-    weights_note,
-    whole_numbers,
-)
+from tinybench.figures.style import legend_of_models, panels, styles, weights_note, whole_numbers
 from tinybench.results.groups import trained
 from tinybench.results.robustness import COMMAND, robustness_table
 from tinybench.results.runs import RunResults
@@ -51,21 +42,16 @@ def _curves(runs: Sequence[RunResults], kind: str, strength: str, about: str) ->
         raise UserError(f"no {kind} was measured; {COMMAND} does it")
     style = styles(runs)
     families = table["family"].unique()
-    figure, axes = panels(len(families), 2, 4.6, 3, sharey=True)
+    figure, axes = panels(len(families), 2, 4.2, 3, beside=3, sharey=True)
     for family, ax in zip(families, axes, strict=True):
         for label, curve in table[table["family"] == family].groupby("label", sort=False):
             look = style[str(label)]
-            ax.plot(
-                curve["strength"],
-                curve["accuracy"],
-                label=label,
-                linestyle=line_style(look),
-                **point_look(look),
-            )
+            ax.plot(curve["strength"], curve["accuracy"], label=label, linestyle=look.line, **look.of_points())
         ax.set_title(family.upper() if kind == "attack" else family)
+        ax.set_xlabel(strength)
+        ax.set_ylabel("test accuracy (%)")
+        ax.label_outer()
         whole_numbers(ax)
     axes[0].set_ylim(0, 1.05 * table["accuracy"].max())
-    figure.supxlabel(fitted(figure, f"{strength}; {about}", weights_note(trained(runs))), fontsize=11)
-    figure.supylabel("test accuracy (%)", fontsize=11)
-    legend_of_models(figure, axes[0])
+    legend_of_models(figure, axes[0], about, weights_note(trained(runs)))
     return figure

@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tinybench.figures.style import log_scale, new_figure, note
+from tinybench.figures.style import letters, log_scale, new_figure, note, points, room, wrapped
 from tinybench.results.colors import model_color
+from tinybench.words import shortened
 
+WIDTH = 8
 LABELLED = 12  # the slowest layers
 
 
@@ -20,7 +22,7 @@ def roofline(profiled: dict[str, Any]) -> Figure:
     Args:
         profiled: the content of profile.json.
     """
-    figure, ax = new_figure(8, 5)
+    figure, ax = new_figure(WIDTH, 5)
     peak, bandwidth = profiled["flops_per_second"], profiled["bytes_per_second"]
     layers = [
         (layer["name"], layer["flops"] / layer["bytes"], 1000 * layer["flops"] / milliseconds, milliseconds)
@@ -31,22 +33,34 @@ def roofline(profiled: dict[str, Any]) -> Figure:
     ends = np.array([min(*intensities, peak / bandwidth) / 2, 2 * max(*intensities, peak / bandwidth)])
     corner = np.array([ends[0], peak / bandwidth, ends[1]])
     ax.plot(corner, np.minimum(peak, corner * bandwidth) / 1e9, color="0.3", label="roofline")
-    points = [(x, y / 1e9) for _, x, y, _ in layers]
+    places = [(x, y / 1e9) for _, x, y, _ in layers]
     ax.scatter(
-        *zip(*points, strict=True),
-        s=[20 + 1500 * milliseconds / profiled["step_ms"] for *_, milliseconds in layers],
+        *zip(*places, strict=True),
+        s=[points(1) ** 2 * (20 + 1500 * milliseconds / profiled["step_ms"]) for *_, milliseconds in layers],
         color=model_color(profiled["model"]),
         alpha=0.6,
         edgecolor="0.2",
     )
     longest = sorted(range(len(layers)), key=lambda index: -layers[index][3])[:LABELLED]
-    for index in longest:
-        ax.annotate(layers[index][0], points[index], textcoords="offset points", xytext=(7, -4), fontsize=8)
+    longest.sort(key=lambda index: -layers[index][2])
+    names = shortened([layers[index][0] for index in longest], letters(0.3 * room(WIDTH), 8))
+    # Below each other beside the axes, in the order of their points: layers of one shape lie on each other.
+    for index, name, height in zip(longest, names, np.linspace(0.97, 0.03, len(names)), strict=True):
+        ax.annotate(
+            name,
+            places[index],
+            xytext=(1.02, height),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=points(8),
+            arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": points(0.6)},
+        )
     for axis in (ax.xaxis, ax.yaxis):
         log_scale(axis)
     ax.set_xlabel("arithmetic intensity (FLOP per byte moved, estimate)")
     ax.set_ylabel("throughput (GFLOP/s)")
-    ax.set_title(f"{profiled['model']}, {profiled['precision']}, batch {profiled['batch_size']}")
+    title = f"{profiled['model']}, {profiled['precision']}, batch {profiled['batch_size']}"
+    ax.set_title(wrapped(figure, title))
     note(
         figure,
         f"roofline: {peak / 1e9:,.0f} GFLOP/s in a matrix product, {bandwidth / 1e9:,.1f} GB/s in a copy (measured)",

@@ -6,8 +6,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tinybench.figures.style import look
-from tinybench.results.runs import best_is_averaged, data_title, epochs_table
+from tinybench.figures.style import add_image_sizes, new_figure, note, points, wrapped
+from tinybench.results.runs import best_is_averaged, data_title, epochs_table, image_sizes
 
 # Colours that colour-blind readers can tell apart; line styles and markers do it in black and white.
 PALETTE = sns.color_palette("colorblind")
@@ -29,23 +29,21 @@ def training_accuracy(name: str, history: dict[str, Any]) -> Figure:
 def _curves(name: str, history: dict[str, Any], what: str, label: str) -> Figure:
     table = epochs_table(history)
     config, best = history["config"], history["best_epoch"]
-    with look():
-        figure = Figure(figsize=(8, 5.5), layout="constrained")
-        curves, rate = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    figure, (curves, rate) = new_figure(8, 5.5, 2, sharex=True, height_ratios=(4, 1))
     # Markers help if there are few epochs, and are all there is to see of a single one.
-    marker_size = 5 if len(table) <= 30 else 0
+    marker_size = points(5) if len(table) <= 30 else 0
     for column, style in ((f"train_{what}", TRAIN), (f"val_{what}", VALIDATION), (f"ema_val_{what}", AVERAGE)):
         if column in table:
             curves.plot(table.index, table[column], markersize=marker_size, **style)
     averaged = best_is_averaged(history)
     value = table[f"{'ema_' if averaged else ''}val_{what}"][best]
-    star = {"marker": "*", "markersize": 16, "color": "black", "linestyle": "none"}
+    star = {"marker": "*", "markersize": points(16), "color": "black", "linestyle": "none"}
     kind = ", EMA weights" if averaged else ""
     curves.plot(best, value, label=f"best epoch: {best} ({value:.2f}{kind})", **star)
-    curves.axvline(best, color="black", linewidth=0.8, linestyle=":")
+    curves.axvline(best, color="black", linewidth=points(0.8), linestyle=":")
     curves.set_ylabel(label)
     learned = " on ".join(filter(None, (config.get("model"), data_title(history))))
-    curves.set_title(f"{name}: {learned}")
+    curves.set_title(wrapped(figure, f"{name}: {learned}"))
     curves.legend()
     rate.plot(table.index, table["lr"], color=PALETTE[7], drawstyle="steps-mid", marker="." if marker_size else "")
     rate.set_ylabel("learning\nrate")
@@ -53,12 +51,13 @@ def _curves(name: str, history: dict[str, Any], what: str, label: str) -> Figure
     # Whole epochs only, even if there is a single one.
     rate.set_xlim(0.5, len(table) + 0.5)
     rate.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if note := _caption(config, what):
-        figure.supxlabel(note, fontsize=9, color="0.3")
+    if sizes := image_sizes(history):
+        add_image_sizes(curves, sizes)
+    note(figure, *_caption(config, what), "at the top: side of the training images" if sizes else "")
     return figure
 
 
-def _caption(config: dict[str, Any], what: str) -> str:
+def _caption(config: dict[str, Any], what: str) -> list[str]:
     notes = []
     if config.get("mixup_cutmix_alpha", 0) > 0:
         notes.append("training images are mixed (MixUp, CutMix): accuracy weighs both labels by λ")
@@ -66,4 +65,4 @@ def _caption(config: dict[str, Any], what: str) -> str:
         notes.append(f"training loss with label smoothing {config['label_smoothing']}, validation loss without")
     if config.get("augment", "none") != "none":
         notes.append("training images are augmented, validation images are not")
-    return "\n".join(notes)  # too long for one line
+    return notes

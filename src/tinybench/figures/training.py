@@ -8,22 +8,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tinybench.figures.style import (
+    Style,
+    add_image_sizes,
     legend_of_models,
-    line_look,
-    line_style,
     log_scale,
     new_figure,
-    note,
+    panel_titles,
     panels,
+    points,
     seed_count,
     styles,
     task_title,
-    title_of,
     whole_numbers,
+    wrapped,
 )
-from tinybench.results.colors import Style
 from tinybench.results.groups import SeedGroup, trained
-from tinybench.results.runs import RunResults
+from tinybench.results.runs import RunResults, image_sizes
+from tinybench.words import listed
 
 Values = Callable[[RunResults], Sequence[float]]
 
@@ -38,19 +39,29 @@ def learning_curves(runs: Sequence[RunResults]) -> Figure:
         UserError: there is no run.
     """
     groups = trained(runs)
-    figure, axes = new_figure(13, 4.3, columns=2)
+    figure, axes = panels(2, 2, 5, 4.3, beside=3)
     for ax, name, label in zip(
         axes, ("val_acc", "val_loss"), ("validation accuracy (%)", "validation loss (nats)"), strict=True
     ):
         _lines(ax, runs, partial(_listed, name=name))
         averages = _averages(ax, groups, styles(runs), f"ema_{name}")
         ax.set_ylabel(label)
+    growing = {group.label: tuple(image_sizes(group.runs[0].history)) for group in groups}
+    bands = len(set(growing.values())) == 1 and growing[groups[0].label]
+    if bands:
+        for ax in axes:
+            add_image_sizes(ax, bands)
     losses = [loss for run in runs for loss in run.history["val_loss"]]
     if max(losses) > 10 * min(losses):  # or one diverging network would hide the others
         log_scale(axes[1].yaxis)
-    legend_of_models(figure, axes[0])
-    figure.suptitle(task_title(groups[0]))
-    note(figure, _band(groups), "pale lines: EMA weights" if averages else "")
+    figure.suptitle(wrapped(figure, task_title(groups[0])))
+    legend_of_models(
+        figure,
+        axes[0],
+        _band(groups),
+        "pale lines: EMA weights" if averages else "",
+        "at the top: side of the training images" if bands else _sizes_note(growing),
+    )
     return figure
 
 
@@ -67,16 +78,16 @@ def generalization_gap(runs: Sequence[RunResults]) -> Figure:
     groups = trained(runs)
     figure, ax = new_figure(9, 4.3)
     _lines(ax, runs, lambda run: np.subtract(run.history["train_acc"], run.history["val_acc"]))
-    ax.axhline(0, color="0.3", linewidth=1)
+    ax.axhline(0, color="0.3", linewidth=points(1))
     ax.set_ylabel("training − validation accuracy\n(percentage points)")
     ax.set_title(task_title(groups[0]))
-    legend_of_models(figure, ax)
     configs = [run.history["config"] for group in groups for run in group.runs]
     augmented = any(config.get("augment", "none") != "none" for config in configs)
     mixed = any(config.get("mixup_cutmix_alpha", 0) > 0 for config in configs)
     changes = " and ".join(word for word, true in (("augmented", augmented), ("mixed", mixed)) if true)
-    note(
+    legend_of_models(
         figure,
+        ax,
         _band(groups),
         changes and f"training accuracy is measured on {changes} images, so the gap can be negative",
     )
@@ -92,19 +103,20 @@ def learning_rates(runs: Sequence[RunResults]) -> Figure:
     groups = trained(runs)
     style = styles(runs)
     figure, axes = panels(len(groups), 3, 3.4, 2.3, sharex=True)
-    for group, ax in zip(groups, axes, strict=True):
-        rates, config = group.runs[0].history["lr"], group.runs[0].history["config"]
+    configs = [group.runs[0].history["config"] for group in groups]
+    hows = [", ".join(str(config[name]) for name in ("optimizer", "scheduler") if name in config) for config in configs]
+    titles = panel_titles(figure, [group.label for group in groups], [how and f": {how}" for how in hows])
+    for group, ax, title in zip(groups, axes, titles, strict=True):
+        rates = group.runs[0].history["lr"]
         look = style[group.label]
-        ax.plot(range(1, len(rates) + 1), rates, **line_look(look, len(rates)))
+        ax.plot(range(1, len(rates) + 1), rates, **look.of_line(len(rates)))
         ax.set_ylim(0, 1.1 * max(rates) or 1)
         ax.set_xlim(0.5, None)
         ax.yaxis.set_major_formatter("{x:g}")
         whole_numbers(ax)
-        how = ", ".join(str(config[name]) for name in ("optimizer", "scheduler") if name in config)
-        title = title_of(group.label)
-        ax.set_title(f"{title}: {how}" if how else title, fontsize=11)
-    figure.supxlabel("epoch", fontsize=11)
-    figure.supylabel("learning rate", fontsize=11)
+        ax.set_title(title, fontsize=points(11))
+    figure.supxlabel("epoch", fontsize=points(11))
+    figure.supylabel("learning rate", fontsize=points(11))
     return figure
 
 
@@ -124,7 +136,7 @@ def _lines(ax: Axes, runs: Sequence[RunResults], values: Values) -> None:
         epochs = np.arange(1, len(mean) + 1)
         longest = max(longest, len(mean))
         look = style[group.label]
-        ax.plot(epochs, mean, label=group.label, **line_look(look, len(mean)))
+        ax.plot(epochs, mean, label=group.label, **look.of_line(len(mean)))
         if len(group.runs) > 1:
             ax.fill_between(epochs, low, high, color=look.color, alpha=0.15, linewidth=0)
     ax.set_xlim(0.5, longest + 0.5)
@@ -138,19 +150,22 @@ def _averages(ax: Axes, groups: Sequence[SeedGroup], style: dict[str, Style], na
     for group in found:
         mean, _, _ = mean_curve(group, partial(_listed, name=name))
         look = style[group.label]
-        ax.plot(
-            range(1, len(mean) + 1),
-            mean,
-            color=look.color,
-            linestyle=line_style(look),
-            linewidth=3.5,
-            alpha=0.35,
-        )
+        ax.plot(range(1, len(mean) + 1), mean, color=look.color, linestyle=look.line, linewidth=points(3.5), alpha=0.35)
     return bool(found)
 
 
 def _listed(run: RunResults, name: str) -> list[float]:
     return run.history[name]
+
+
+def _sizes_note(growing: dict[str, tuple[int, ...]]) -> str:
+    """Which recipes train on growing images, and from which epoch on a size is used."""
+    found = []
+    for label, sizes in growing.items():
+        starts = [f"{size} px from epoch {sizes.index(size) + 1}" for size in dict.fromkeys(sizes)]
+        if starts:
+            found.append(f"{label} ({', '.join(starts)})")
+    return f"growing images: {listed(found)}" if found else ""
 
 
 def _band(groups: Sequence[SeedGroup]) -> str:

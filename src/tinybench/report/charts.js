@@ -53,7 +53,7 @@ const plus = (turn) => [45, 135, 225, 315].flatMap((corner) => {
 });
 const MARKS = {
   o: corners(24, 0), s: corners(4, 45), "^": corners(3, -90), v: corners(3, 90), "<": corners(3, 180), ">": corners(3, 0), D: corners(4, 0),
-  d: corners(4, 0).map(([x, y]) => [0.6 * x, 1.15 * y]), p: corners(5, -90), h: corners(6, -90), 8: corners(8, 22.5), "*": corners(10, -90, 0.45), P: plus(0), X: plus(45),
+  d: corners(4, 0).map(([x, y]) => [0.6 * x, 1.15 * y]), p: corners(5, -90), "*": corners(10, -90, 0.45), P: plus(0), X: plus(45),
 };
 
 /** The mark of a row around (x, y). */

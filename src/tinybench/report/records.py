@@ -15,13 +15,13 @@ import pandas as pd
 from tinybench.errors import UserError, command
 from tinybench.metrics import METRICS
 from tinybench.results.classes import ClassResults, mistakes_of, run_classes
-from tinybench.results.colors import NETWORK_TITLES, recipe_styles
+from tinybench.results.colors import NETWORK_TITLES, recipe_looks
 from tinybench.results.comparison import TABLE, harmless, recipe_row
 from tinybench.results.costs import devices
-from tinybench.results.groups import ORDER, Protocol, averaged, by_protocol, distinct, group_runs, recipe_label
+from tinybench.results.groups import Protocol, averaged, by_protocol, distinct, group_runs, recipe_label
 from tinybench.results.predictions import correct_by_recipe
 from tinybench.results.robustness import COMMAND, read_robustness, robustness_curves
-from tinybench.results.runs import RunResults, attempt
+from tinybench.results.runs import RunResults, attempt, image_sizes
 from tinybench.stats.significance import pairwise_comparisons
 from tinybench.words import listed, span
 
@@ -267,10 +267,9 @@ def board_record(board: Board) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     sorted_rows = sorted(board.rows, key=lambda row: row.label)
     significance = p_against_best(board.runs)
-    by_age = sorted(sorted_rows, key=lambda row: ORDER.get(row.model, len(ORDER)))
-    styles = recipe_styles({row.label: row.model for row in by_age})
+    looks = recipe_looks({row.label: row.model for row in sorted_rows})
     for row, beaten in zip(sorted_rows, beaten_by(sorted_rows), strict=True):
-        style = styles[row.label]
+        look = looks[row.label]
         names = [run.name for run in row.runs]
         runs = [run_record(run) for run in row.runs]
         rows.append(
@@ -278,9 +277,9 @@ def board_record(board: Board) -> dict[str, Any]:
                 "label": row.label,
                 "brief": row.label.removeprefix(f"{board.plan}/"),  # where there is little room
                 "model": row.model,
-                "color": style.color,
-                "mark": style.marker,
-                "dash": " ".join(f"{LINE_WIDTH * length:.3g}" for length in style.dashes),
+                "color": look.color,
+                "mark": look.marker,
+                "dash": " ".join(f"{LINE_WIDTH * length:.3g}" for length in look.dashes),
                 "cells": row.cells | {"p_best": significance.get(row.label, "")},
                 "val_acc": rounded(fmean(run.val_acc for run in row.runs)) if row.runs else None,
                 "index": len(rows),
@@ -330,10 +329,8 @@ def p_against_best(runs: Sequence[RunResults]) -> dict[str, str]:
 
 def size_spans(runs: Sequence[RunResults]) -> list[list[int]]:
     """Where the training images grow: [first epoch, side in pixels] of each span of the first run; else empty."""
-    recipe = runs[0].stated_recipe if runs else None
-    sizes = [recipe.image_size_in(epoch) for epoch in range(runs[0].epochs)] if recipe else []
-    spans = [[epoch, size] for epoch, size in enumerate(sizes, start=1) if epoch == 1 or size != sizes[epoch - 2]]
-    return spans if len(spans) > 1 else []
+    sizes = image_sizes(runs[0].history) if runs else []
+    return [[epoch, size] for epoch, size in enumerate(sizes, start=1) if epoch == 1 or size != sizes[epoch - 2]]
 
 
 def run_record(run: RunResults) -> dict[str, Any]:

@@ -1,10 +1,8 @@
-"""One colour, marker, line and title a model, the same in every figure, table and report."""
+"""One title a network, and one colour and mark a recipe, the same in every figure, table and report."""
 
 import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
-
-Dashes = tuple[float, ...]  # lengths of line and gap in turn, in widths of the line; empty: a whole line
 
 # The order of seaborn's palette "colorblind"; written out so that the report needs no plotting library.
 MODEL_COLORS = {
@@ -16,15 +14,19 @@ MODEL_COLORS = {
     "vit": "#ca9161",
 }
 # For networks that are added: to every kind of eye they are further from the six, and from each other, than the two
-# nearest of the six are, and they show on white and on black.
-OTHER_COLORS = ("#6633ff", "#446677", "#885533", "#7777ff", "#aa99ff", "#99aaaa")
-
-# The six have their own, in the order of MODEL_COLORS; names of matplotlib's.
-MARKERS = ("o", "s", "^", "D", "v", ">")
-LINES: tuple[Dashes, ...] = ((), (3.7, 1.6), (6.4, 1.6, 1, 1.6), (1, 1.65), (6, 2, 1, 2, 1, 2), (10, 3))
-# For further recipes of the same network, and for networks that are added.
-OTHER_MARKERS = ("p", "X", "<", "P", "d", "*", "h", "8")
-OTHER_LINES: tuple[Dashes, ...] = ((3, 3), (1, 3), (6, 3, 2, 3), (12, 3, 3, 3), *LINES)
+# nearest of the six are, and they show on white and on black. In this order, a colour and the one half the circle away
+# differ much to every kind of eye, and in gray too.
+OTHER_COLORS = ("#aa99ff", "#885533", "#6633ff", "#99aaaa", "#446677", "#7777ff")
+COLORS = (*MODEL_COLORS.values(), *OTHER_COLORS)
+# Points, by matplotlib's names, and lines: lengths of dash and gap in turn, in widths of the line; empty: without gaps.
+MARKERS = ("o", "s", "^", "D", "v", ">", "p", "X", "<", "P", "d", "*")
+LINES: tuple[tuple[float, ...], ...] = (
+    (), (3.7, 1.6), (6.4, 1.6, 1, 1.6), (1, 1.65), (6, 2, 1, 2, 1, 2), (10, 3), (3, 3), (1, 3), (6, 3, 2, 3),
+    (12, 3, 3, 3), (1, 1), (12, 2, 1, 2, 1, 2, 1, 2),
+)  # fmt: skip
+MARKS = len(COLORS)
+# How far a mark's colour is from its first one, in rounds through the marks: at first as far as can be.
+SHIFTS = (0, 6, 3, 9, 1, 7, 4, 10, 2, 8, 5, 11)
 
 # As in the registry of networks, which loads torch.
 NETWORK_TITLES = {
@@ -40,35 +42,49 @@ NETWORK_TITLES = {
 }
 
 
-class Style(NamedTuple):
-    """How a recipe is drawn; marker and dashes together are its own, for eyes and prints that do not tell colours."""
+class Look(NamedTuple):
+    """Of a recipe, wherever it is drawn.
+
+    Attributes:
+        color: hex.
+        mark: below MARKS; the marker and the dashes of that number.
+    """
 
     color: str
-    marker: str
-    dashes: Dashes
+    mark: int
+
+    @property
+    def marker(self) -> str:
+        return MARKERS[self.mark]
+
+    @property
+    def dashes(self) -> tuple[float, ...]:
+        return LINES[self.mark]
+
+
+def recipe_looks(networks: Mapping[str, str]) -> dict[str, Look]:
+    """A look for each recipe; no two are the same among the first len(SHIFTS) * MARKS.
+
+    Of each of the six networks, the recipe with the shortest label has the network's look, and no other ever has. Of
+    the first 24 looks, those with the same mark differ in colour to every kind of eye, and in gray.
+
+    Args:
+        networks: the name of each recipe's network, by the recipe's label. The labels' order plays no role.
+    """
+    looks = {}
+    for number, name in enumerate(MODEL_COLORS):
+        if own := [label for label, network in networks.items() if network == name]:
+            looks[min(own, key=lambda label: (len(label), label))] = look(number)
+    others = (label for label in sorted(networks) if label not in looks)
+    return looks | {label: look(number) for number, label in enumerate(others, len(MODEL_COLORS))}
+
+
+def look(number: int) -> Look:
+    """One of the looks in the order in which they are given out; the six networks have the first."""
+    turn, mark = divmod(number, MARKS)
+    return Look(COLORS[(mark + SHIFTS[turn % len(SHIFTS)]) % MARKS], mark)
 
 
 def model_color(name: str) -> str:
-    """The hex colour of a network. It depends on the name alone, so two added networks may share one."""
+    """The hex colour of a network where no recipes are compared; added networks may share one."""
     return MODEL_COLORS.get(name) or OTHER_COLORS[zlib.crc32(name.encode()) % len(OTHER_COLORS)]
-
-
-def recipe_styles(networks: Mapping[str, str]) -> dict[str, Style]:
-    """The style of each recipe; no two of up to 80 have the same marker and dashes.
-
-    Args:
-        networks: by the label of the recipe, in the order of `results.groups.group_runs`.
-    """
-    known = list(MODEL_COLORS)
-    found: dict[str, Style] = {}
-    drawn: set[str] = set()
-    for label, network in networks.items():
-        if network in known and network not in drawn:
-            position = known.index(network)
-            marker, dashes = MARKERS[position], LINES[position]
-            drawn.add(network)
-        else:
-            turn, position = divmod(len(found) - len(drawn), len(OTHER_MARKERS))
-            marker, dashes = OTHER_MARKERS[position], OTHER_LINES[(position + turn) % len(OTHER_LINES)]
-        found[label] = Style(model_color(network), marker, dashes)
-    return found

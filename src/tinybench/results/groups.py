@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tinybench.errors import UsageError, UserError, command, notice
 from tinybench.results.colors import MODEL_COLORS
-from tinybench.results.runs import CURVES, UNSTATED, RunResults
+from tinybench.results.runs import CURVES, UNSTATED, RunResults, stated_recipe
 from tinybench.words import listed
 
 ORDER = {name: position for position, name in enumerate(MODEL_COLORS)}
@@ -70,8 +70,9 @@ def distinct(runs: Sequence[RunResults]) -> list[RunResults]:
     first: dict[str, RunResults] = {}
     twice = {}
     for run in sorted(runs, key=lambda run: (-seeds[run.plan, run.recipe], -len(run.tests), -len(run.measurements))):
-        recipe = run.stated_recipe.as_dict() if run.stated_recipe else run.history["config"]
-        training = json.dumps([recipe, *(run.history[name] for name in CURVES)], sort_keys=True)
+        recipe = stated_recipe(run.history)
+        config = recipe.as_dict() if recipe else run.history["config"]
+        training = json.dumps([config, *(run.history[name] for name in CURVES)], sort_keys=True)
         if first.setdefault(training, run).plan != run.plan:
             twice[run.name] = f"{run.name} (is {first[training].name})"
     if twice:

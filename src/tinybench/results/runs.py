@@ -6,7 +6,6 @@ Histories and test results of plain training scripts are read too: what they do 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ParamSpec, TextIO, TypeVar
 
@@ -82,15 +81,6 @@ class RunResults:
     @property
     def planned_epochs(self) -> int:
         return self.history["config"].get("epochs", self.epochs)
-
-    @cached_property
-    def stated_recipe(self) -> Recipe | None:
-        """The recipe as this version states it; None where the run has none, or one that this version has not."""
-        try:
-            recipe = Recipe.from_dict(self.history["config"])
-            return replace(recipe, augment=resolved_augmentation(recipe.augment))
-        except UsageError:
-            return None
 
     @property
     def averaged(self) -> bool:
@@ -215,6 +205,24 @@ def data_title(history: dict[str, Any]) -> str:
     data = history["dataset"]
     name = data.get("name", UNSTATED)
     return f"{name}, {data['classes']} classes" if "classes" in data else name
+
+
+def stated_recipe(history: dict[str, Any]) -> Recipe | None:
+    """The recipe as this version states it; None where there is none, or one that this version has not."""
+    try:
+        recipe = Recipe.from_dict(history["config"])
+    except UsageError:
+        return None
+    return replace(recipe, augment=resolved_augmentation(recipe.augment))
+
+
+def image_sizes(history: dict[str, Any]) -> list[int]:
+    """Side in pixels of the images that each epoch trained on, if they grew; else nothing."""
+    if (recipe := stated_recipe(history)) is None:
+        return []
+    last = recipe.schedule_epochs - 1
+    sizes = [recipe.image_size_in(min(epoch, last)) for epoch in range(len(history["train_loss"]))]
+    return sizes if len(set(sizes)) > 1 else []
 
 
 def epochs_table(history: dict[str, Any]) -> pd.DataFrame:

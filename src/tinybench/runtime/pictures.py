@@ -1,4 +1,4 @@
-"""Figures as PNG files that are known as ours, and that stay as they are while what is drawn does."""
+"""Figures as PNG, PDF and SVG files that are known as ours, and that stay as they are while what is drawn does."""
 
 import hashlib
 import io
@@ -22,24 +22,34 @@ from PIL import Image
 from tinybench.errors import notice
 from tinybench.runtime.files import atomic_path, check_output
 
-DPI = 200  # enough for print
 SOFTWARE = "tinybench"
 MOST_LETTERS = 5  # that are named of those that the font lacks
 
 # Names of classes and runs are drawn as they are: $, ^ and _ are no formulas.
 matplotlib.rcParams["text.parse_math"] = False
+# Text stays text in what is not made of pixels, and the same figure makes the same bytes.
+matplotlib.rcParams.update({"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": SOFTWARE})
 
 
-def save_figure(figure: Figure, path: Path, *, force: bool = False, dpi: int = DPI) -> None:
-    """Write a PNG, unless the one that is there shows the same.
+def save_figure(figure: Figure, path: Path, *, force: bool = False, dpi: int = 200) -> None:
+    """Write a file of the kind that its suffix says, unless the one that is there shows the same.
+
+    Args:
+        dpi: of a PNG.
 
     Raises:
         UsageError: `path` is a file of something else, and `force` does not allow to replace it.
         UserError: it cannot be written.
     """
-    check_output(path, force, is_picture)
-    content = png(figure, dpi, str(path))
-    if path.exists() and not force and _texts(path) == _texts(io.BytesIO(content)):
+    check_picture(path, force)
+    if path.suffix == ".png":
+        content = png(figure, dpi, str(path))
+        same = path.exists() and not force and _texts(path) == _texts(io.BytesIO(content))
+    else:
+        dates = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}[path.suffix]
+        content = _rendered(figure, str(path), format=path.suffix[1:], metadata={"Creator": SOFTWARE, **dates})
+        same = path.exists() and path.read_bytes() == content
+    if same:
         return
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
@@ -47,11 +57,15 @@ def save_figure(figure: Figure, path: Path, *, force: bool = False, dpi: int = D
 
 def png(figure: Figure, dpi: int, name: str) -> bytes:
     """The bytes of a PNG with our mark and a digest of what is drawn; letters that the font lacks are noticed."""
-    target = io.BytesIO()
     metadata = {"Software": SOFTWARE, "Content": _digest(figure, dpi)}
+    return _rendered(figure, name, format="png", dpi=dpi, metadata=metadata)
+
+
+def _rendered(figure: Figure, name: str, **options: Any) -> bytes:
+    target = io.BytesIO()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        figure.savefig(target, format="png", dpi=dpi, metadata=metadata)
+        figure.savefig(target, **options)
     found = [re.match(r"Glyph (\d+) .* missing from font\(s\) (.*)\.", str(warning.message)) for warning in caught]
     if lacking := {chr(int(match[1])): match[2] for match in found if match}:
         letters = " ".join(sorted(lacking)[:MOST_LETTERS]) + (" …" if len(lacking) > MOST_LETTERS else "")
@@ -62,9 +76,20 @@ def png(figure: Figure, dpi: int, name: str) -> bytes:
     return target.getvalue()
 
 
-def is_picture(start: bytes) -> bool:
-    """Whether a file begins as `save_figure` writes it."""
-    return start.startswith(b"\x89PNG") and f"Software\0{SOFTWARE}".encode() in start
+def check_picture(path: Path, force: bool) -> None:
+    """As `check_output`, for what `save_figure` writes.
+
+    Raises:
+        UsageError: it would be written over a file of something else.
+    """
+
+    def is_ours(start: bytes) -> bool:
+        if start.startswith(b"%PDF"):  # which ends with what it says of itself
+            return f"/Creator ({SOFTWARE})".encode() in path.read_bytes()
+        mark = f"Software\0{SOFTWARE}" if start.startswith(b"\x89PNG") else f"<dc:title>{SOFTWARE}</dc:title>"
+        return mark.encode() in start
+
+    check_output(path, force, is_ours)
 
 
 def _texts(picture: Path | io.BytesIO) -> dict[Any, Any]:

@@ -99,7 +99,7 @@ def run_epochs(
     steps, history, checkpointer = batches.steps_per_epoch, state.history, Checkpointer(files, stop)
     with (
         Progress(recipe.epochs, steps, batches.batch_size, state) as progress,
-        open_tensorboard(files.options, history) as log_epoch,
+        open_tensorboard(files.options, recipe, state, steps, batches.batch_size) as board,
     ):
         for epoch in range(len(history), recipe.epochs):
             started = time.perf_counter() - state.seconds
@@ -110,6 +110,8 @@ def run_epochs(
                 lr = learning_rate(recipe, epoch * steps + step, steps)
                 dropout_seed = derive_seed(recipe.seed, Purpose.DROPOUT, epoch, step, *distributed.rank_keys())
                 train_step(recipe, state, batch, lr, dropout_seed)
+                if board:
+                    board.after_step()
                 if state.ema:
                     state.ema.update((epoch - first_averaged(recipe)) * steps + step)
                 state.step, state.seconds = step + 1, time.perf_counter() - started
@@ -120,7 +122,8 @@ def run_epochs(
             values = epoch_values(recipe, state, batches, val_images, started)
             files.check_finite(values.values())
             state.end_epoch(values)
-            log_epoch(epoch + 1, values)
+            if board:
+                board.after_epoch(values)
             checkpointer.save()
             progress.write(epoch_line(epoch + 1, recipe, values, is_best=history.best_epoch == epoch + 1))
             checkpointer.after_epoch()
