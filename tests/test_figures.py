@@ -135,7 +135,7 @@ def test_each_model_has_its_colour_marker_and_line_wherever_it_appears(six):
     assert {label: style.color for label, style in found.items()} == {
         LABELS[name]: MODEL_COLORS[name] for name in NETWORKS
     }
-    assert len({style.marker for style in found.values()}) == len({style.dashes for style in found.values()}) == 6
+    assert len({style.marker for style in found.values()}) == len({style.line for style in found.values()}) == 6
     alone = styles([run for run in six if run.recipe == "vit"])
     assert alone[LABELS["vit"]] == found[LABELS["vit"]]
     for draw in (figures.learning_curves, figures.generalization_gap, figures.corruption_curves):
