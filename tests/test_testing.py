@@ -18,6 +18,7 @@ from tinybench.data import datasets
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation import evaluate
 from tinybench.evaluation.evaluate import EvalOptions
+from tinybench.inference import predictor
 from tinybench.inference.checkpoint import network_checkpoint, network_options, read_checkpoint, write_checkpoint
 from tinybench.inference.predictor import Predictor
 from tinybench.models import build_model
@@ -30,11 +31,11 @@ CPU = torch.device("cpu")
 NETWORK = {"dim": 16, "depth": 1, "num_heads": 2, "patch_size": 16}
 
 
-def save(path, data_dir, *, dataset="demo", seed=0, epoch=1, broken=False, normalize="data"):
+def save(path, data_dir, *, dataset="demo", seed=0, epoch=1, broken=False, **fields):
     """A checkpoint of an untrained network, as the trainer would have written it."""
-    recipe = Recipe(model="vit", model_options=NETWORK, dataset=str(dataset), image_size=32, normalize=normalize)
+    recipe = Recipe(model="vit", model_options=NETWORK, dataset=str(dataset), image_size=32, **fields)
     images = datasets.load(recipe.dataset, "train", data_dir, recipe.image_size)
-    images = datasets.normalized_as(images, normalize)
+    images = datasets.normalized_as(images, recipe.normalize)
     torch.manual_seed(seed)
     options = {"num_classes": images.num_classes, "image_size": recipe.image_size, **network_options(recipe)}
     model = build_model(recipe.model, **options)
@@ -90,6 +91,23 @@ def test_testing_again_keeps_what_other_options_gave(tmp_path, demo_data, capsys
     assert {"tta_acc", "temperature"} <= again.keys()
     assert again == first | {"images_per_second": again["images_per_second"]}
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("trained_in", "native", "tested_in"),
+    [("bf16", True, "bf16"), ("bf16", False, "fp32"), ("fp16", True, "fp32"), ("auto", True, "fp32")],
+)
+def test_a_test_is_in_the_precision_of_training_where_the_device_has_it(
+    tmp_path, demo_data, monkeypatch, trained_in, native, tested_in
+):
+    monkeypatch.setattr(predictor, "has_bf16", lambda device: native)
+    path = save(tmp_path / "x.pth", demo_data, precision=trained_in)
+    options = EvalOptions(device=CPU, data_dir=demo_data)
+    results = evaluate.evaluate_checkpoint(path, options)
+    assert results["precision"] == results["tested"]["precision"] == tested_in
+    single = evaluate.evaluate_checkpoint(path, replace(options, precision="fp32"))
+    assert single["precision"] == "fp32"
+    assert (single["test_loss"] == results["test_loss"]) is (tested_in == "fp32")
 
 
 @pytest.mark.parametrize("change", ["weights", "precision", "an older version's file"])

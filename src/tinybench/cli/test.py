@@ -6,13 +6,13 @@ Without --run, every trained run is tested that has not been, or whose weights o
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tinybench.cli import console
 from tinybench.cli.figure_arguments import FLAGS, FigureArguments
 from tinybench.cli.run_arguments import NetworkArguments
 from tinybench.errors import UsageError, UserError
-from tinybench.recipe import Count, CountOrNone, Precision
+from tinybench.recipe import Count, CountOrNone
 from tinybench.runs import CHECKPOINTS, Weights, find_runs
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ class Arguments(FigureArguments, NetworkArguments):
     """The figures of --errors go to output_dir/<run>/."""
     batch_size: Count = 256
     """Images at a time."""
-    precision: Precision = "fp32"
-    """Arithmetic of convolutions and matrix products."""
+    precision: Literal["training", "fp32", "bf16", "fp16"] = "training"
+    """Arithmetic of convolutions and matrix products (training: that of the run's training, where the device computes
+    in it; else fp32)."""
     data_dir: Path = Path("data")
     """Where the data sets are."""
 

@@ -44,7 +44,8 @@ class EvalOptions:
     data_dir: Path = Path("data")
     weights: Weights = "best"
     batch_size: int = 256
-    precision: str = "fp32"
+    precision: str = "training"
+    """Or fp32, bf16, fp16; see `Predictor`."""
     tta: bool = False
     calibrate: bool = False
     dataset: str = ""
@@ -97,7 +98,7 @@ class TestedNetwork:
         self.checkpoint = self.predictor.checkpoint
         self.tested = {
             "weights_fingerprint": weights_fingerprint(self.checkpoint, kind),
-            "precision": options.precision,
+            "precision": self.predictor.precision,
         }
         self.images = load_test_images(self.checkpoint, options.data_dir, options.dataset)
 
@@ -210,7 +211,7 @@ def evaluate(network: TestedNetwork) -> dict[str, Any]:
             "test_images": len(images),
         },
         "compared_fingerprints": ["train", "test"] if checkpoint.get("test_fingerprint") else ["train"],
-        "precision": options.precision,
+        "precision": network.predictor.precision,
         "batch_size": options.batch_size,
         "images_per_second": len(images) / seconds,
         "environment": describe_environment(options.device),

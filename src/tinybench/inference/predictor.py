@@ -19,7 +19,7 @@ from tinybench.data.prepare.decode import decode_square
 from tinybench.errors import UserError
 from tinybench.inference.checkpoint import load_network, read_checkpoint
 from tinybench.recipe import Recipe
-from tinybench.runtime.device import autocast, check_precision, memory_format, nhwc_is_right
+from tinybench.runtime.device import autocast, check_precision, has_bf16, memory_format, nhwc_is_right
 from tinybench.runtime.progress import Heartbeat
 
 # Told how many more images have passed through the network.
@@ -83,6 +83,17 @@ class Guess:
     probability: float
 
 
+def _own_precision(recipe: Recipe, device: torch.device) -> str:
+    """What the network was trained in, where the device computes in it itself, else fp32."""
+    match recipe.precision:
+        case "bf16" if has_bf16(device):
+            return "bf16"
+        case "fp16" if device.type == "cuda":
+            return "fp16"
+        case _:
+            return "fp32"
+
+
 class Predictor:
     """The network of a checkpoint with its preprocessing: images in any form to logits, float32 (N, classes).
 
@@ -108,6 +119,8 @@ class Predictor:
 
         Args:
             weights: those of the network, or their moving average.
+            precision: of convolutions and matrix products; training: the run's own, where the device computes in it,
+                else fp32.
             channels_last: compute in NHWC where the network was trained so and the device can.
             batch_size: images at a time.
 
@@ -115,12 +128,13 @@ class Predictor:
             UsageError: the device does not compute in that precision.
             UserError: the checkpoint is missing or damaged, or has no such weights.
         """
-        check_precision(device, precision)
-        self.path, self.device, self.precision, self.batch_size = path, device, precision, batch_size
+        self.path, self.device, self.batch_size = path, device, batch_size
         self.checkpoint = checkpoint = read_checkpoint(path)
+        recipe = Recipe.from_dict(checkpoint["recipe"])
+        self.precision = _own_precision(recipe, device) if precision == "training" else precision
+        check_precision(device, self.precision)
         # The layout is a matter of speed only, so that a network may come from where another one is right.
-        trained_so = channels_last and Recipe.from_dict(checkpoint["recipe"]).channels_last
-        self.channels_last = trained_so and nhwc_is_right(device)
+        self.channels_last = channels_last and recipe.channels_last and nhwc_is_right(device)
         model: nn.Module = load_network(checkpoint, weights).requires_grad_(False)
         self.model = model.to(device).to(memory_format=memory_format(self.channels_last))
         self.image_size: int = checkpoint["image_size"]

@@ -62,7 +62,7 @@ def run_one(run: Run, paths: RunPaths) -> None:
     for weights in kinds:
         evaluate_run(
             options.folder,
-            EvalOptions(device=device, data_dir=paths.data_dir, weights=weights, precision=recipe.precision),
+            EvalOptions(device=device, data_dir=paths.data_dir, weights=weights),
         )
     model = load_network(checkpoint).to(device)
     measurements = {

@@ -71,7 +71,7 @@ def measure_robustness(network: TestedNetwork, *, images_per_class: int) -> dict
             "seed": SEED,
             "images_per_class": images_per_class,
             "pgd_steps": PGD_STEPS,
-            "precision": options.precision,
+            "precision": network.predictor.precision,
             "batch_size": options.batch_size,
         },
         "seconds": seconds,
