@@ -108,7 +108,7 @@ def class_accuracy(runs: Sequence[RunResults]) -> Figure:
         return figure
     figure, ax = new_figure(11, 2.2 + row_height(0.4) * len(table.columns))
     heat_map(ax, table.to_numpy().T, bar="test accuracy (%)", vmin=0, vmax=100)
-    fitting = int((room(11) - 3.5) / 0.375)
+    fitting = max(1, int((room(11) - 3.5) / 0.375))
     shown = np.linspace(0, count - 1, min(count, fitting)).round().astype(int)
     shown_names = [names[position] for position in shown]
     ax.set_xticks(shown + 0.5, shown_names, rotation=45, ha="right", rotation_mode="anchor", fontsize=points(9))
