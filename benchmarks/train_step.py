@@ -6,12 +6,17 @@
 - plain: fp32, PIL images through torchvision's transforms, loss and accuracy read in every step
 
 All train the same network with the same optimizer. They run in turn, several rounds, and the best round of each counts.
-Precision and layout are what --precision auto finds, unless they are given.
+Precision and layout are what --precision auto finds, unless they are given. Each network has a process of its own, with
+the allocator set up as our commands do it; where that makes a difference, on a CPU, timm has another one in which
+everything is as it comes ("as is").
 """
 
 import contextlib
 import dataclasses
 import io
+import json
+import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -32,7 +37,7 @@ from tinybench.data.imageset import ImageSet
 from tinybench.models import MODELS, list_models
 from tinybench.profiling.inference import measure_inference
 from tinybench.recipe import Device, Recipe, RunOptions
-from tinybench.runtime import distributed
+from tinybench.runtime import allocator, distributed
 from tinybench.runtime.device import describe_environment, pick_device
 from tinybench.runtime.files import check_output, has_keys, write_json
 from tinybench.runtime.signals import StopSignals
@@ -65,6 +70,8 @@ class Arguments:
     """Write the table as JSON too."""
     force: bool = False
     """Replace the output even if it is a file of something else."""
+    measure: Literal["", "all", "timm"] = ""
+    """Measure the one network of --models in this process, or timm alone, and print JSON."""
     debug: bool = False
 
 
@@ -107,12 +114,14 @@ def measure(name: str, arguments: Arguments, device: torch.device) -> dict[str, 
         return build_state(recipe, images, images, device).model.train()
 
     plain = dataclasses.replace(recipe, precision="fp32", channels_last=False, compile=False)
-    loader = torchvision_loader(images.images, images.labels, "standard", batch, arguments.workers)
-    ways: dict[str, Callable[[], float]] = {
-        "bare": lambda: batch / step_seconds(recipe, NUM_CLASSES, device, batch_size=batch, steps=steps),
-        "ours": lambda: loop_rate(recipe, images, device),
-        "plain": plain_epoch(network(plain), loader, plain, device),
-    }
+    ways: dict[str, Callable[[], float]] = {}
+    if arguments.measure == "all":
+        loader = torchvision_loader(images.images, images.labels, "standard", batch, arguments.workers)
+        ways = {
+            "bare": lambda: batch / step_seconds(recipe, NUM_CLASSES, device, batch_size=batch, steps=steps),
+            "ours": lambda: loop_rate(recipe, images, device),
+            "plain": plain_epoch(network(plain), loader, plain, device),
+        }
     if timm is not None:
         loader = timm_loader(images.images, images.labels, batch, arguments.workers, device)
         ways["timm"] = timm_epoch(network(recipe), loader, recipe, NUM_CLASSES, device)
@@ -122,39 +131,63 @@ def measure(name: str, arguments: Arguments, device: torch.device) -> dict[str, 
     rates = {
         way: max(rates) for way, rates in zip(ways, zip(*rounds(ways, arguments.rounds), strict=True), strict=True)
     }
-    inference = measure_inference(
-        network(recipe), image_size=64, batch_size=batch, precision=recipe.precision,
-        channels_last=recipe.channels_last,
-    )  # fmt: skip
-    return {
-        "network": name,
-        "numerics": describe(recipe),
-        "images_per_second": rates | {"inference": inference["images_per_second"]},
-        "ours_to": {way: rates["ours"] / rate for way, rate in rates.items() if way != "ours"},
-    }
+    if arguments.measure == "all":
+        inference = measure_inference(
+            network(recipe), image_size=64, batch_size=batch, precision=recipe.precision,
+            channels_last=recipe.channels_last,
+        )  # fmt: skip
+        rates["inference"] = inference["images_per_second"]
+    return {"network": name, "numerics": describe(recipe), "images_per_second": rates}
 
 
 def rounds(ways: dict[str, Callable[[], float]], count: int) -> list[list[float]]:
     return [[rate() for rate in ways.values()] for _ in range(count)]
 
 
+def measured_apart(
+    name: str, what: Literal["all", "timm"], arguments: Arguments, changes: dict[str, str]
+) -> dict[str, Any]:
+    """As `measure`, in a process whose environment has those changes."""
+    words = [
+        sys.executable,
+        sys.argv[0],
+        "--models",
+        name,
+        "--measure",
+        what,
+        *["--channels_last"] * arguments.channels_last,
+    ]
+    for flag in ("batch_size", "steps", "rounds", "workers", "precision", "device"):
+        words += [f"--{flag}", str(getattr(arguments, flag))]
+    done = subprocess.run(words, env={**os.environ, **changes}, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def main() -> None:
     arguments = console.parse(Arguments, __doc__)
+    if arguments.measure:
+        print(json.dumps(measure(arguments.models[0], arguments, pick_device(arguments.device))))
+        return
     check_output(arguments.output, arguments.force, has_keys("environment", "networks"))
     device = pick_device(arguments.device)
-    columns = ("bare", "ours", "timm", "plain")
+    columns = ("bare", "ours", "timm", "timm as is", "plain")
+    tuned = allocator.changed_environment(os.environ, sys.argv)
     print(
-        f"{'network':<14}{'precision':<22}" + "".join(f"{name:>9}" for name in (*columns, "infer"))
+        f"{'network':<14}{'precision':<22}" + "".join(f"{name:>11}" for name in (*columns, "infer"))
         + f"   images/s; ours to {', '.join(name for name in columns if name != 'ours')}", flush=True
     )  # fmt: skip
     rows = []
     for name in arguments.models or [name for name in list_models() if MODELS[name].compared]:
-        row = measure(name, arguments, device)
-        rows.append(row)
-        rates, ratios = row["images_per_second"], row["ours_to"]
+        row = measured_apart(name, "all", arguments, tuned)
+        rates = row["images_per_second"]
+        if tuned and timm is not None:
+            as_is = measured_apart(name, "timm", arguments, {allocator.SWITCH: "system"})
+            rates["timm as is"] = as_is["images_per_second"]["timm"]
+        ratios = {way: rates["ours"] / rates[way] for way in columns if way in rates and way != "ours"}
+        rows.append(row | {"ours_to": ratios})
         numbers = [rates.get(column, float("nan")) for column in (*columns, "inference")]
         print(
-            f"{name:<14}{row['numerics']:<22}" + "".join(f"{rate:>9.1f}" for rate in numbers)
+            f"{name:<14}{row['numerics']:<22}" + "".join(f"{rate:>11.1f}" for rate in numbers)
             + "   " + ", ".join(f"{ratios[column]:.2f}" for column in columns if column in ratios), flush=True
         )  # fmt: skip
     means = {way: geometric_mean(row["ours_to"][way] for row in rows) for way in rows[0]["ours_to"]}
