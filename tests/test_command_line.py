@@ -98,7 +98,9 @@ def test_a_flag_beyond_its_bounds_or_without_effect_is_one_line(monkeypatch, scr
 
 
 def test_ctrl_c_while_modules_are_imported_is_one_line(tmp_path):
-    (tmp_path / "torch.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    # Another thread, such as one of NumPy's, may be the one that the signal reaches: then it is heard a little later.
+    slow = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT)\nfor _ in range(1000): time.sleep(0.01)"
+    (tmp_path / "torch.py").write_text(slow)
     result = run_command("train.py", PYTHONPATH=str(tmp_path))
     assert (result.returncode, result.stderr) == (130, b"interrupted\n")
 
