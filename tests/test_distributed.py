@@ -87,8 +87,9 @@ def assert_as_one_process(folder, alone):
     for name in ("val_acc", "val_top5_acc", "ema_val_acc", "best_epoch"):
         assert history[name] == expected[name], name
     checkpoint, expected = (read_checkpoint(path / "last.pth") for path in (folder, alone.folder))
-    torch.testing.assert_close(checkpoint["state_dict"], expected["state_dict"], rtol=1e-3, atol=1e-5)
-    torch.testing.assert_close(checkpoint["ema_state_dict"], expected["ema_state_dict"], rtol=1e-3, atol=1e-5)
+    # A bias of attention keys changes nothing, so its gradient is rounding alone, which AdamW makes a step of.
+    torch.testing.assert_close(checkpoint["state_dict"], expected["state_dict"], rtol=1e-3, atol=3e-5)
+    torch.testing.assert_close(checkpoint["ema_state_dict"], expected["ema_state_dict"], rtol=1e-3, atol=3e-5)
     load_network(read_checkpoint(folder / "best_model.pth"))
 
 
