@@ -49,6 +49,15 @@ def options(demo_data, folder):
     return RunOptions(run_name="run", data_dir=demo_data, results_dir=folder, device="cpu")
 
 
+def without_key_biases(state):
+    """A bias of attention keys changes nothing: its gradient is rounding alone, which AdamW makes a whole step of."""
+    state = {name: tensor.clone() for name, tensor in state.items()}
+    for name, tensor in state.items():
+        if name.endswith("qkv.bias"):
+            tensor[len(tensor) // 3 : 2 * len(tensor) // 3] = 0
+    return state
+
+
 def start(demo_data, folder, *flags):
     """src/train.py with RECIPE in two processes."""
     recipe = folder / "recipe.py"
@@ -87,9 +96,9 @@ def assert_as_one_process(folder, alone):
     for name in ("val_acc", "val_top5_acc", "ema_val_acc", "best_epoch"):
         assert history[name] == expected[name], name
     checkpoint, expected = (read_checkpoint(path / "last.pth") for path in (folder, alone.folder))
-    # A bias of attention keys changes nothing, so its gradient is rounding alone, which AdamW makes a step of.
-    torch.testing.assert_close(checkpoint["state_dict"], expected["state_dict"], rtol=1e-3, atol=3e-5)
-    torch.testing.assert_close(checkpoint["ema_state_dict"], expected["ema_state_dict"], rtol=1e-3, atol=3e-5)
+    for kind in ("state_dict", "ema_state_dict"):
+        ours, of_one = (without_key_biases(state[kind]) for state in (checkpoint, expected))
+        torch.testing.assert_close(ours, of_one, rtol=1e-3, atol=1e-5)
     load_network(read_checkpoint(folder / "best_model.pth"))
 
 

@@ -1,10 +1,11 @@
 """Recipe: all that fixes the result of a run. RunOptions: where and how it runs."""
 
 import dataclasses
+import functools
 import itertools
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -228,14 +229,7 @@ class Recipe:
         Raises:
             UsageError: image_size_schedule is not as its docstring says.
         """
-        spans = []
-        for part in (self.image_size_schedule or str(self.image_size)).split(":"):
-            if not (found := re.fullmatch(r"([1-9][0-9]{0,3})(?:\*([0-9]{1,6}(?:\.[0-9]{1,6})?))?", part)):
-                what = f"not {self.image_size_schedule!r}"
-                raise UsageError(f"image_size_schedule is sizes such as 32:48:64 or 32*6:48*2:64*2, {what}")
-            spans.append((int(found[1]), Fraction(found[2] or 1)))
-        total = sum(weight for _, weight in spans) or Fraction(1)  # without any weight no size has an epoch
-        return tuple((size, weight / total) for size, weight in spans)
+        return _spans_of(self.image_size_schedule or str(self.image_size))
 
     @property
     def image_sizes(self) -> tuple[int, ...]:
@@ -278,10 +272,24 @@ class Recipe:
         return cls(**{**values, **_idle_fields(values)})
 
 
-def _epochs_of_spans(spans: Sequence[tuple[int, Fraction]], epochs: int) -> list[int]:
+@functools.lru_cache  # every step asks for it
+def _spans_of(schedule: str) -> tuple[tuple[int, Fraction], ...]:
+    """As `Recipe.image_spans` says."""
+    spans = []
+    for part in schedule.split(":"):
+        if not (found := re.fullmatch(r"([1-9][0-9]{0,3})(?:\*([0-9]{1,6}(?:\.[0-9]{1,6})?))?", part)):
+            what = f"not {schedule!r}"
+            raise UsageError(f"image_size_schedule is sizes such as 32:48:64 or 32*6:48*2:64*2, {what}")
+        spans.append((int(found[1]), Fraction(found[2] or 1)))
+    total = sum(weight for _, weight in spans) or Fraction(1)  # without any weight no size has an epoch
+    return tuple((size, weight / total) for size, weight in spans)
+
+
+@functools.lru_cache
+def _epochs_of_spans(spans: tuple[tuple[int, Fraction], ...], epochs: int) -> tuple[int, ...]:
     """How many of the epochs each span has: those that begin in its share of them."""
     ends = [math.ceil(share * epochs) for share in itertools.accumulate(share for _, share in spans)]
-    return [end - start for start, end in itertools.pairwise([0, *ends])]
+    return tuple(end - start for start, end in itertools.pairwise([0, *ends]))
 
 
 def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:

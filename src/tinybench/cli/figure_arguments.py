@@ -1,5 +1,6 @@
 """The flags of all commands that write figures."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ from tinybench.errors import UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FLAGS = ("format", "width", "font_size", "dpi", "force")
 Dpi = Annotated[int, Interval(ge=20, le=2400)]
 COLUMN, COLUMN_FONT = 3.5, 8.0  # inches and points, of a column of a paper
 
@@ -66,3 +66,6 @@ class FigureArguments:
                     drawn[paper] = draw()
                 save_figure(drawn[paper], file, force=self.force, dpi=self.dpi)
         return files
+
+
+FLAGS = tuple(spec.name for spec in dataclasses.fields(FigureArguments))
