@@ -165,6 +165,17 @@ def test_a_run_that_was_tested_only_in_part_is_not_trained_again(paths):
     assert status.status_of(run, paths.results_dir).state == "finished"
 
 
+def test_a_plan_that_only_validates_leaves_the_test_split_alone(paths, capsys):
+    (run,) = small_plan(validate_only=True).runs()
+    waiting = {run.name: status.status_of(run, paths.results_dir)}
+    assert runner.carry_out([run], waiting, paths, lambda *_: iter([(run, run_one_logged(run, paths))])) == []
+    assert "validation" in capsys.readouterr().out
+    assert not list((paths.results_dir / run.name).glob("test_results*"))
+    assert status.status_of(run, paths.results_dir).state == "finished"
+    (tested,) = small_plan().runs()
+    assert status.status_of(tested, paths.results_dir).state == "trained"
+
+
 def test_a_failing_run_is_reported_and_the_others_go_on(paths, capsys):
     # A ViT cannot cut 32 pixels into patches of 7; the recipe itself cannot know that.
     runs = small_plan(models=("vit", "alexnet"), overrides_for={"vit": {"model_options": {"patch_size": 7}}}).runs()

@@ -103,6 +103,7 @@ class Plan(TypedDict, total=False):
     seeds: Annotated[int, Interval(ge=0)] | list[Annotated[int, Interval(ge=0, lt=2**63)]]
     overrides: dict[str, Any]
     overrides_for: dict[str, dict[str, Any]]
+    validate_only: bool
 
 
 @with_config(STRICT)

@@ -36,6 +36,8 @@ class Arguments:
     """How many runs of each, with seeds from 0."""
     only: tuple[str, ...] = ()
     """Carry out only the runs whose name has one of these in it, such as resnet or seed0."""
+    validate_only: bool = False
+    """Train, and leave the test split alone: to choose hyper-parameters by."""
     dry_run: bool = False
     """Show the plan with its estimated time, and do nothing."""
     status: bool = False
@@ -98,15 +100,16 @@ def main() -> int:
     if arguments.dry_run:
         return 0
     failures = carry_out(left, statuses, paths, launch)
-    table = write_comparison(paths.results_dir)
-    print(describe(table[table["plan"] == plan.name]))
+    if not plan.validate_only:
+        table = write_comparison(paths.results_dir)
+        print(describe(table[table["plan"] == plan.name]))
     return 1 if failures else 0
 
 
 def make_plan(arguments: Arguments) -> Plan:
     """The plan of the file, if there is one, with what the flags say."""
     plan = read_plan(arguments.plan) if arguments.plan else Plan()
-    flags = {name: getattr(arguments, name) for name in console.stated(["name", "models", "seeds"])}
+    flags = {name: getattr(arguments, name) for name in console.stated(["name", "models", "seeds", "validate_only"])}
     fields = console.stated([spec.name for spec in dataclasses.fields(Recipe)])
     overrides = plan.overrides | {name: getattr(arguments.overrides, name) for name in fields}
     if console.stated(["save_every"]):

@@ -25,12 +25,14 @@ class Run:
         recipe_name: as the plan calls it.
         recipe: with all overrides, and with the seed.
         save_every: as in RunOptions.
+        validate_only: as in Plan.
     """
 
     name: str
     recipe_name: str
     recipe: Recipe
     save_every: int
+    validate_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ class Plan:
         overrides: fields of every recipe that differ from config.py, and save_every.
         overrides_for: further ones, by the name of the recipe. With a key `recipe`, the name is that of a variant of
             that entry of config.py.
+        validate_only: train, and leave the test split alone: to choose hyper-parameters by.
     """
 
     name: str = "comparison"
@@ -51,6 +54,7 @@ class Plan:
     seeds: int | tuple[int, ...] = 3
     overrides: dict[str, Any] = field(default_factory=dict)
     overrides_for: dict[str, dict[str, Any]] = field(default_factory=dict)
+    validate_only: bool = False
 
     def runs(self, recipes: dict[str, Recipe] | None = None) -> list[Run]:
         """All runs; the first seed of every recipe comes first, so that a plan cut short still compares them all.
@@ -100,7 +104,13 @@ class Plan:
             recipe = dataclasses.replace(recipe, augment=resolved_augmentation(recipe.augment))
         except UsageError as error:
             raise UsageError(f"{name}: {error}") from error
-        return Run(name=f"{self.name}/{name}", recipe_name=name, recipe=recipe, save_every=save_every)
+        return Run(
+            name=f"{self.name}/{name}",
+            recipe_name=name,
+            recipe=recipe,
+            save_every=save_every,
+            validate_only=self.validate_only,
+        )
 
 
 def read_plan(path: Path) -> Plan:

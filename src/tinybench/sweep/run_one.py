@@ -37,7 +37,8 @@ class RunPaths:
 
 
 def run_one(run: Run, paths: RunPaths) -> None:
-    """Do what is left of a run. Its folder then holds history, test results of every kind of weights, measurements.
+    """Do what is left of a run. Its folder then holds its history and, unless it is only validated, test results of
+    every kind of weights and measurements.
 
     Raises:
         UserError: as training and testing do.
@@ -55,6 +56,8 @@ def run_one(run: Run, paths: RunPaths) -> None:
     if epochs_done(run, paths.results_dir) < run.recipe.epochs:
         last = options.folder / "last.pth"
         train(run.recipe, options, resume=last if last.exists() else None)
+    if run.validate_only:
+        return
     device = pick_device(paths.device)
     checkpoint = read_checkpoint(options.folder / "best_model.pth")
     recipe = run.recipe.with_numerics_of(Recipe.from_dict(checkpoint["recipe"]))

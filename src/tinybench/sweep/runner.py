@@ -10,7 +10,7 @@ from tinybench.sweep.estimate import epoch_seconds
 from tinybench.sweep.launchers import Launcher
 from tinybench.sweep.plan import Run
 from tinybench.sweep.run_one import HELD, RunPaths
-from tinybench.sweep.status import Status, epochs_done
+from tinybench.sweep.status import Status, epochs_done, status_of
 
 
 def show_plan(name: str, runs: Sequence[Run], statuses: Mapping[str, Status], paths: RunPaths) -> None:
@@ -54,7 +54,9 @@ def carry_out(runs: Sequence[Run], statuses: Mapping[str, Status], paths: RunPat
 
         for run, reason in launch(runs, paths, watch):
             watch(run)
-            if reason is None:
+            if reason is None and run.validate_only:
+                line = status_of(run, paths.results_dir).note
+            elif reason is None:
                 results = read_json(paths.results_dir / run.name / "test_results.json")
                 line = f"top-1 {results['test_acc']:.2f} %, top-5 {results['test_top5_acc']:.2f} %"
             elif reason == HELD:

@@ -17,7 +17,7 @@ State = Literal["waiting", "running", "interrupted", "failed", "trained", "finis
 
 ERROR = "error.txt"  # why the last attempt failed
 LOCK = ".compare.lock"  # held by the process that carries the run out; .lock by any that trains in its folder
-MEASUREMENTS = "measurements.json"  # written last: with it, a run is finished
+MEASUREMENTS = "measurements.json"  # written last: with it, a run that is tested is finished
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def status_of(run: Run, results_dir: Path, *, held: bool = False) -> Status:
         return Status("failed", epochs, (folder / ERROR).read_text(encoding="utf-8").strip())
     if epochs < run.recipe.epochs:
         return Status("interrupted" if (folder / "last.pth").exists() else "waiting", epochs, note)
-    return Status("finished" if (folder / MEASUREMENTS).exists() else "trained", epochs, note)
+    finished = run.validate_only or (folder / MEASUREMENTS).exists()
+    return Status("finished" if finished else "trained", epochs, note)
 
 
 def epochs_done(run: Run, results_dir: Path) -> int:
