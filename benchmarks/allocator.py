@@ -18,7 +18,7 @@ import torch
 
 from tinybench.cli import console
 from tinybench.configuration import get_recipe
-from tinybench.models import get_model_info
+from tinybench.models import recipe_of
 from tinybench.recipe import Count, Precision, Side
 from tinybench.runtime import allocator
 from tinybench.training.step_time import step_seconds
@@ -44,7 +44,7 @@ class Arguments:
 
 def measured(arguments: Arguments) -> dict[str, float]:
     recipe = dataclasses.replace(
-        get_recipe(get_model_info(arguments.model).recipe), image_size=arguments.image_size, image_size_schedule="",
+        get_recipe(recipe_of(arguments.model)), image_size=arguments.image_size, image_size_schedule="",
         precision=arguments.precision, channels_last=True,
     )  # fmt: skip
     measure = {"batch_size": arguments.batch_size, "device": torch.device("cpu")}

@@ -22,7 +22,7 @@ from train_step import loop_rate, random_images
 from tinybench.cli import console
 from tinybench.configuration import get_recipe
 from tinybench.errors import UserError
-from tinybench.models import get_model_info
+from tinybench.models import recipe_of
 from tinybench.recipe import Device, Precision
 from tinybench.runtime.device import describe_environment, pick_device
 from tinybench.runtime.distributed import process_group, world_size
@@ -55,7 +55,7 @@ def measure_here(arguments: Arguments) -> float:
     with process_group(arguments.device):
         batch_size = arguments.batch_size * world_size()
         recipe = dataclasses.replace(
-            get_recipe(get_model_info(arguments.model).recipe), batch_size=batch_size, epochs=2, warmup_epochs=0,
+            get_recipe(recipe_of(arguments.model)), batch_size=batch_size, epochs=2, warmup_epochs=0,
             precision=arguments.precision,
         )  # fmt: skip
         images, device = random_images(batch_size * arguments.steps), pick_device(arguments.device)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinybench.errors import UsageError, notice
-from tinybench.recipe import Recipe
+from tinybench.recipe import Recipe, is_of_library
 
 
 def config_file() -> Path:
@@ -45,12 +45,17 @@ def load_recipes(path: Path | None = None) -> dict[str, Recipe]:
 
 
 def get_recipe(name: str, recipes: dict[str, Recipe] | None = None) -> Recipe:
-    """The recipe of that name, out of `recipes` (default: those of config.py).
+    """The recipe of that name, out of `recipes` (default: those of config.py); of timm/NAME and torchvision/NAME, what
+    suits a network of that kind.
 
     Raises:
         UsageError: there is none; the message lists the known ones.
     """
     recipes = load_recipes() if recipes is None else recipes
+    if is_of_library(name):
+        from tinybench.models.libraries import suited_recipe  # torch, which is slow to import
+
+        return suited_recipe(name, recipes)
     if name not in recipes:
         raise UsageError(f"unknown recipe {name!r}; known: {', '.join(sorted(recipes))}")
     return recipes[name]

@@ -28,7 +28,9 @@ Probability = Annotated[float, Interval(gt=0, le=1)]
 Positive = Annotated[float, Interval(gt=0, le=1e6)]
 NotNegative = Annotated[float, Interval(ge=0, le=1e6)]
 
-IMAGENET = "imagenet"  # as pretrained: torchvision's weights, not a file
+LIBRARIES = ("timm", "torchvision")  # whose networks are called timm/NAME and torchvision/NAME
+# As pretrained: no files, but weights of the library's, or those in a package.
+IMAGENET, PACKAGE = "imagenet", "package:"
 ADAMS = ("adam", "adamw", "muon")  # the optimizers with betas
 NUMERICS = ("precision", "channels_last", "compile")  # the fields that precision auto decides
 
@@ -40,7 +42,7 @@ class Recipe:
 
     # ---- network
     model: str = "resnet"
-    """Name of the network; a wrong name lists the known ones."""
+    """Name of the network, or timm/NAME or torchvision/NAME; a wrong name lists the known ones."""
     dropout: Share = 0.0
     """Dropout probability before the classifier (AlexNet: in its dense layers; ViT: after the embedding and each
     branch)."""
@@ -52,7 +54,8 @@ class Recipe:
 
     # ---- initial weights
     pretrained: str = ""
-    """Weights to start from: imagenet (torchvision's), or the path of a checkpoint or a state dict (none: random)."""
+    """Weights to start from: imagenet (torchvision's; for timm/NAME, timm's), the path of a checkpoint or state dict,
+    or package:NAME, an installed package that carries one (none: random)."""
     freeze: str = ""
     """Layers that are not trained: all_but_head, or a part of the network (such as stage2) and all before it."""
     body_lr_factor: Positive = 1.0
@@ -69,8 +72,9 @@ class Recipe:
     """Side of the images that enter the network, in pixels."""
     val_fraction: Annotated[float, Interval(gt=0, lt=1)] = 0.2
     """Fraction of each class's training images that is held out for validation."""
-    normalize: Literal["data", "imagenet"] = "data"
-    """Channel means and standard deviations to normalise with: those of the training images, or ImageNet's."""
+    normalize: Literal["data", "imagenet", "inception"] = "data"
+    """Channel means and standard deviations to normalise with: those of the training images, ImageNet's, or
+    Inception's, which are all 0.5."""
     skip_damaged: bool = False
     """Leave out the images of a folder that cannot be read, instead of naming them and stopping."""
     stream: bool = False
@@ -321,6 +325,12 @@ def check_fields(values: Mapping[str, Any]) -> None:
     for spec in dataclasses.fields(Recipe):
         if spec.name in values:
             validated(spec.type, values[spec.name], spec.name, UsageError)
+
+
+def is_of_library(model: str) -> bool:
+    """Whether it names a network of timm's or torchvision's."""
+    library, slash, _ = model.partition("/")
+    return bool(slash) and library in LIBRARIES
 
 
 class Draft(Recipe):

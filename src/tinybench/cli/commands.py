@@ -13,6 +13,7 @@ from tinybench.runtime.allocator import start_again
 # In the order of the work.
 COMMANDS = {
     "curate_data": "download, sort, verify and pack Tiny ImageNet-200, or another archive or folder",
+    "models": "list the networks that there are, timm's and torchvision's too",
     "explore_data": "look at a data set before training on it",
     "train": "train a network",
     "test": "test trained networks on the test images",

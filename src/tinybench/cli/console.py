@@ -40,7 +40,8 @@ def parse(
     more: Mapping[str, str] | None = None,
     recipe_defaults: bool = True,
 ) -> Arguments:
-    """Parse sys.argv into the dataclass `arguments`; each field is a flag that keeps its underscores.
+    """Parse sys.argv into the dataclass `arguments`; each field is a flag that keeps its underscores, or a word without
+    one where its metadata say positional.
 
     A field that holds a recipe stands for the fields of that, which the help shows in their groups.
 
@@ -132,6 +133,8 @@ def _flag(spec: "dataclasses.Field[Any]", value: Any, about: str, *, shown: bool
     words = " ".join(map(str, value)) if isinstance(value, tuple) else value
     hint = f"(default: {words})" if shown and not says_nothing else ""
     kind: Any = Annotated[spec.type, tyro.conf.arg(help=about, help_behavior_hint=hint, metavar=_metavar(spec.type))]
+    if spec.metadata.get("positional"):
+        kind = Annotated[kind, tyro.conf.Positional]
     if value is dataclasses.MISSING:
         return spec.name, kind, dataclasses.field()
     return spec.name, kind, dataclasses.field(default_factory=lambda: value)
@@ -191,7 +194,7 @@ def flags_of(arguments: type) -> Iterator[str]:
     for spec in dataclasses.fields(arguments):
         if _is_recipe(spec):
             yield from flags_of(spec.type)  # type: ignore[arg-type]
-        else:
+        elif not spec.metadata.get("positional"):
             yield f"--{spec.name}"
             if spec.type is bool:
                 yield f"--no_{spec.name}"

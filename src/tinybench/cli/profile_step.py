@@ -47,7 +47,7 @@ class Arguments(FigureArguments):
 def main() -> None:
     arguments = console.parse(Arguments, __doc__)
     from tinybench.figures import roofline
-    from tinybench.models import get_model_info
+    from tinybench.models import recipe_of
     from tinybench.profiling.layers import profile_step
     from tinybench.runtime.device import check_precision, pick_device
     from tinybench.runtime.pictures import check_picture
@@ -58,7 +58,7 @@ def main() -> None:
     device = pick_device(arguments.device)
     check_precision(device, arguments.precision, channels_last=arguments.channels_last)
     recipe = dataclasses.replace(
-        get_recipe(get_model_info(arguments.model).recipe, recipes),
+        get_recipe(recipe_of(arguments.model), recipes),
         batch_size=arguments.batch_size, accumulate_steps=1,
         image_size=arguments.image_size, image_size_schedule="", precision=arguments.precision,
         channels_last=arguments.channels_last,

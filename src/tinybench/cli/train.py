@@ -156,9 +156,9 @@ def _recipe_of(model: str, recipes: dict[str, Recipe]) -> str:
     """The entry of config.py for a network: the one of its name; where there is none, its registration says."""
     if model in recipes:
         return model
-    from tinybench.models import get_model_info  # torch, which is slow to import
+    from tinybench.models import recipe_of  # torch, which is slow to import
 
-    return get_model_info(model).recipe
+    return recipe_of(model)
 
 
 def _first_look() -> argparse.Namespace:

