@@ -263,7 +263,7 @@ def test_a_file_that_runs_code_is_not_read(tmp_path, capsys):
 
 
 def test_a_missing_file_says_what_pretrained_takes_and_what_makes_it(tmp_path):
-    with pytest.raises(UsageError, match=r"none\.pth is no file; it takes imagenet, or the path"):
+    with pytest.raises(UsageError, match=r"none\.pth is no file; it takes imagenet, the path"):
         start("resnet", tmp_path / "none.pth")
     with pytest.raises(UsageError, match=r"make it with python src/train\.py --recipe resnet18_imagenet_224$"):
         start("resnet", tmp_path / "resnet18_imagenet_224" / "best_model.pth")

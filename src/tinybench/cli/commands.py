@@ -20,6 +20,7 @@ COMMANDS = {
     "infer": "ask a trained network about images",
     "explain": "show where a trained network looks",
     "ensemble": "average the predictions of tested runs",
+    "probe": "train a linear head on a frozen network, and ask the nearest images",
     "compare": "train, test and measure many networks with many seeds",
     "report": "write all results on one page that opens from disk",
     "plot_training_loss": "draw the losses of runs",
@@ -37,7 +38,7 @@ _tinybench() { COMPREPLY=($(compgen -W "$(tinybench --words "${COMP_WORDS[1]}" "
 complete -o default -F _tinybench tinybench"""
 
 # What computes for long enough to start again for it.
-LONG = {"train", "test", "compare", "profile_step", "doctor"}
+LONG = {"train", "test", "probe", "compare", "profile_step", "doctor"}
 
 
 def start(name: str) -> None:

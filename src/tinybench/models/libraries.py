@@ -13,7 +13,9 @@ import torch
 from torch import nn
 
 from tinybench.errors import UsageError
+from tinybench.models.layers import Count
 from tinybench.recipe import LIBRARIES, Recipe
+from tinybench.validation import validated
 from tinybench.words import listed
 
 # What the libraries call our fields, in the order in which the names are tried; torchvision calls some by two names.
@@ -23,6 +25,7 @@ FIELDS = {
 }
 # The entries of config.py for networks without a BatchNorm, those with depthwise kernels, and the others.
 TRANSFORMER, MOBILE, CONVOLUTIONAL = "vit", "efficientnet", "resnet"
+STEM_STRIDE = "stem_stride"  # an option of ours
 REFUSED = re.compile(r"(?:unexpected keyword argument|multiple values for keyword argument) '(\w+)'")
 
 
@@ -44,12 +47,26 @@ def build(name: str, *, num_classes: int, image_size: int, **options: Any) -> nn
     model, taken = _built(name, num_classes=num_classes, image_size=image_size, **fields)
     if missed := [f"{field} {value}" for field, value in fields.items() if value and field not in taken]:
         raise UsageError(f"{name} takes no {listed(missed)}")
-    if not options:
-        return model
-    known = [*inspect.signature(type(model).__init__).parameters][1:]
+    stride = options.pop(STEM_STRIDE, None)
+    if options:
+        _check_options(name, model, options)
+        model, _ = _built(name, num_classes=num_classes, image_size=image_size, **fields, **options)
+    return model if stride is None else _with_stem_stride(name, model, stride)
+
+
+def _check_options(name: str, model: nn.Module, options: Mapping[str, Any]) -> None:
+    """Refuse what the network's class has not; what builds it would take files and addresses of weights, too."""
+    known = [*list(inspect.signature(type(model).__init__).parameters)[1:], STEM_STRIDE]
     if unknown := sorted(options.keys() - {*known} | options.keys() & {"num_classes", *FIELDS[name.partition("/")[0]]}):
         raise UsageError(f"{name} has no option {', '.join(unknown)}; {type(model).__name__} has: {', '.join(known)}")
-    model, _ = _built(name, num_classes=num_classes, image_size=image_size, **fields, **options)
+
+
+def _with_stem_stride(name: str, model: nn.Module, stride: Any) -> nn.Module:
+    """Have the first convolution take such steps: 1 keeps the resolution of small images."""
+    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is None or first.kernel_size[0] <= first.stride[0] > 1:
+        raise UsageError(f"{name} takes no {STEM_STRIDE}: its first layer cuts patches")
+    first.stride = 2 * (validated(Count, stride, f"model {name}: {STEM_STRIDE}", UsageError),)
     return model
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tinybench.data.batches import Batch, TrainBatches, images_at_once, size_of_batches
@@ -212,9 +212,13 @@ def validate(model: nn.Module, images: ImageSet, recipe: Recipe, image_size: int
         channels_last=recipe.channels_last,
         whole_batches=recipe.compile,
     )
-    logits = distributed.gather_rows(own_logits, len(images))
-    val_loss = F.cross_entropy(logits, images.labels).item()
-    logits, labels = logits.cpu(), images.labels.cpu()
+    return scores(distributed.gather_rows(own_logits, len(images)), images.labels)
+
+
+def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Plain cross entropy and accuracies (percent) of validation images: logits (N, classes), labels int64 (N,)."""
+    val_loss = F.cross_entropy(logits, labels).item()
+    logits, labels = logits.cpu(), labels.cpu()
     return {
         "val_loss": val_loss,
         "val_acc": topk_accuracy(logits, labels, 1),

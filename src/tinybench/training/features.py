@@ -1,0 +1,111 @@
+"""What a network makes of images before its head: computed once, and kept on disk."""
+
+import hashlib
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tinybench.data.imageset import ImageSet
+from tinybench.errors import UserError
+from tinybench.inference.predictor import predict_logits
+from tinybench.recipe import Recipe
+from tinybench.runtime.files import atomic_path
+from tinybench.training.freezing import head_of
+
+DIGEST = 16  # bytes
+
+
+def features_of(model: nn.Module, images: ImageSet, recipe: Recipe, folder: Path) -> Tensor:
+    """What enters the head, for every image: float32 (N, D) on the CPU.
+
+    They are looked up by the pixels, so that other splits and subsets of the same images need no new ones.
+
+    Args:
+        model: on the device, in the recipe's memory format; its weights but the head's, its layers, the size and the
+            normalisation of the images and the precision tell whether kept features are its own.
+        folder: where they are kept.
+
+    Raises:
+        UserError: what enters the head is not one vector an image, or the folder cannot be written.
+    """
+    path = folder / f"{_fingerprint(model, images, recipe)}.safetensors"
+    digests = [hashlib.blake2b(image.numpy().data, digest_size=DIGEST).digest() for image in images.images.cpu()]
+    kept, features = _read(path)
+    rows = {digest: row for row, digest in enumerate(kept)}
+    missing = [index for index, digest in enumerate(digests) if digest not in rows]
+    if missing:
+        started = time.perf_counter()
+        new = _compute(model, images.select(torch.tensor(missing)), recipe)
+        features = torch.cat((features, new)) if kept else new
+        kept += [digests[index] for index in missing]
+        rows = {digest: row for row, digest in enumerate(kept)}
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            table = torch.from_numpy(np.frombuffer(b"".join(kept), np.uint8).reshape(-1, DIGEST).copy())
+            save_file({"digests": table, "features": features}, temporary)
+        print(
+            f"features: {new.shape[1]:,} of each of {len(missing):,} images at {recipe.image_size} px in "
+            f"{time.perf_counter() - started:.0f} s, kept in {path}",
+            flush=True,
+        )
+    return features[torch.tensor([rows[digest] for digest in digests])].float()
+
+
+def _compute(model: nn.Module, images: ImageSet, recipe: Recipe) -> Tensor:
+    features = predict_logits(
+        _UpToHead(model),
+        images,
+        image_size=recipe.image_size,
+        batch_size=recipe.batch_size,
+        device=next(model.parameters()).device,
+        precision=recipe.precision,
+        channels_last=recipe.channels_last,
+    )
+    return features.to("cpu", torch.bfloat16 if recipe.precision == "bf16" else torch.float32).contiguous()
+
+
+class _UpToHead(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        inputs: list[Tensor] = []
+        handle = head_of(self.model).register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
+        try:
+            self.model(x)
+        finally:
+            handle.remove()
+        if inputs[0].ndim != 2:
+            shape = "x".join(map(str, inputs[0].shape[1:]))
+            raise UserError(
+                f"{type(self.model).__name__} has no vector of features: {shape} of an image enter its head"
+            )
+        return inputs[0]
+
+
+def _fingerprint(model: nn.Module, images: ImageSet, recipe: Recipe) -> str:
+    head = {id(parameter) for parameter in head_of(model).parameters()}
+    about = (str(model), recipe.image_size, recipe.precision, images.mean, images.std)
+    digest = hashlib.sha256(repr(about).encode())
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if id(tensor) not in head:
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:32]
+
+
+def _read(path: Path) -> tuple[list[bytes], Tensor]:
+    """The digests and the features in the file; a missing or damaged one is as good as none."""
+    try:
+        content = load_file(path)
+        digests, features = content["digests"].numpy(), content["features"]
+    except (OSError, KeyError, SafetensorError):
+        return [], torch.empty(0)
+    whole = digests.ndim == features.ndim == 2 and digests.shape == (len(features), DIGEST)
+    return ([row.tobytes() for row in digests], features) if whole else ([], torch.empty(0))
