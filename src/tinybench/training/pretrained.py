@@ -34,7 +34,6 @@ WRAPPINGS = (
     "state_dict_ema", "ema_state_dict", "ema",
 )  # fmt: skip
 PREFIXES = 4  # names may have so many: _orig_mod.module.model.
-COUNTER = "num_batches_tracked"  # of a BatchNorm: older files lack it, and nothing reads it
 LISTED = 6  # names that the summary lists of each kind
 
 
@@ -101,7 +100,7 @@ def load_pretrained(model: nn.Module, recipe: Recipe, class_ids: Sequence[str]) 
         weights, summary.how = ordered, " by their order and shapes, as the names are others"
     for name, tensor in own.items():
         if name not in weights:
-            if not name.endswith(COUNTER):
+            if not name.endswith("num_batches_tracked"):  # older files lack this counter, and nothing reads it
                 summary.left.append(name)
             continue
         given = weights.pop(name)
@@ -218,8 +217,9 @@ def _file_of_package(pretrained: str) -> Path:
 
 def _in_order(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """The tensors under the network's names, if they have its shapes in its order, but for the number of classes."""
-    own = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(COUNTER)}
-    theirs = [tensor for name, tensor in weights.items() if not name.endswith(COUNTER)]
+    # Without the counters of the BatchNorms, which older files lack.
+    own = {name: tensor for name, tensor in model.state_dict().items() if tensor.ndim}
+    theirs = [tensor for tensor in weights.values() if tensor.ndim]
     head = {id(parameter) for parameter in head_of(model).parameters()}
     classes = {name for name, parameter in model.named_parameters() if id(parameter) in head}
     alike = len(own) == len(theirs) and all(
