@@ -16,7 +16,7 @@ from tinybench.evaluation.evaluate import EvalOptions, evaluate_run
 from tinybench.evaluation.explain import explain, grad_cam
 from tinybench.inference.checkpoint import load_network, network_checkpoint, read_checkpoint, write_checkpoint
 from tinybench.inference.predictor import Predictor
-from tinybench.models import build_model, libraries
+from tinybench.models import build_model, external
 from tinybench.recipe import RunOptions
 from tinybench.sweep.plan import Plan
 from tinybench.training.freezing import head_of
@@ -138,7 +138,7 @@ def test_without_timm_a_line_says_how_to_have_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UsageError, match="model timm/resnet10t needs timm: pip install timm"):
         build_model("timm/resnet10t", num_classes=2)
-    assert all(name.startswith("torchvision/") for name in libraries.list_names())
+    assert all(name.startswith("torchvision/") for name in external.list_names())
 
 
 def test_train_test_predict_and_explain(demo_data, tmp_path):

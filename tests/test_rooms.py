@@ -6,9 +6,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "tinybench"
 # Upstream first: each room, or module of one, may import those above it.
 ROOMS = (
-    "__version__", "errors", "words", "metrics", "validation", "runtime", "recipe", "configuration", "formats",
-    "models", "data", "model_file", "runs", "inference", "training", "profiling", "evaluation", "export",
-    "stats.intervals", "results", "stats", "figures", "report", "sweep", "cli",
+    "__version__", "errors", "words", "metrics", "validation", "libraries", "runtime", "models", "recipe",
+    "configuration", "formats", "data", "model_file", "runs", "inference", "training", "profiling", "evaluation",
+    "export", "stats.intervals", "results", "stats", "figures", "report", "sweep", "cli",
 )  # fmt: skip
 # What they may not import though it is above them: networks see no recipe, and what reads results runs no network.
 RUN_NETWORKS = {"models", "model_file", "inference", "training", "profiling", "evaluation", "export"}

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tinybench.errors import UsageError, notice
-from tinybench.recipe import Recipe, is_of_library
+from tinybench.libraries import is_of_library
+from tinybench.recipe import Recipe
+
+# Which entry of config.py suits each kind of networks of the libraries.
+ENTRIES = {"without batch norm": "vit", "depthwise": "efficientnet", "convolutional": "resnet"}
 
 
 def config_file() -> Path:
@@ -53,12 +57,19 @@ def get_recipe(name: str, recipes: dict[str, Recipe] | None = None) -> Recipe:
     """
     recipes = load_recipes() if recipes is None else recipes
     if is_of_library(name):
-        from tinybench.models.libraries import suited_recipe  # torch, which is slow to import
-
-        return suited_recipe(name, recipes)
+        return _suited(name, recipes)
     if name not in recipes:
         raise UsageError(f"unknown recipe {name!r}; known: {', '.join(sorted(recipes))}")
     return recipes[name]
+
+
+def _suited(name: str, recipes: dict[str, Recipe]) -> Recipe:
+    """The recipe of our network that is of the kind of a library's, without what that one does not take."""
+    from tinybench.models.external import kind_of  # torch, which is slow to import
+
+    kind, taken = kind_of(name, Recipe.image_size)
+    absent = {field: 0.0 for field in ("dropout", "drop_path") if field not in taken}
+    return get_recipe(ENTRIES[kind], recipes).changed(model=name, model_options={}, **absent)
 
 
 def load_augmentations() -> dict[str, str]:

@@ -28,7 +28,6 @@ Probability = Annotated[float, Interval(gt=0, le=1)]
 Positive = Annotated[float, Interval(gt=0, le=1e6)]
 NotNegative = Annotated[float, Interval(ge=0, le=1e6)]
 
-LIBRARIES = ("timm", "torchvision")  # whose networks are called timm/NAME and torchvision/NAME
 # As pretrained: no files, but weights of the library's, or those in a package.
 IMAGENET, PACKAGE = "imagenet", "package:"
 ADAMS = ("adam", "adamw", "muon")  # the optimizers with betas
@@ -325,12 +324,6 @@ def check_fields(values: Mapping[str, Any]) -> None:
     for spec in dataclasses.fields(Recipe):
         if spec.name in values:
             validated(spec.type, values[spec.name], spec.name, UsageError)
-
-
-def is_of_library(model: str) -> bool:
-    """Whether it names a network of timm's or torchvision's."""
-    library, slash, _ = model.partition("/")
-    return bool(slash) and library in LIBRARIES
 
 
 class Draft(Recipe):

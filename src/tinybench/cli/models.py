@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from tinybench.cli import console
 from tinybench.errors import UsageError, UserError
-from tinybench.recipe import LIBRARIES, Count, Recipe, Side
+from tinybench.libraries import LIBRARIES
+from tinybench.recipe import Count, Recipe, Side
 
 
 @dataclass(kw_only=True)
@@ -26,10 +27,10 @@ class Arguments:
 
 def main() -> None:
     arguments = console.parse(Arguments, __doc__)
-    from tinybench.models import MODELS, libraries
+    from tinybench.models import MODELS, external
     from tinybench.profiling.inference import size_of
 
-    theirs = libraries.list_names()
+    theirs = external.list_names()
     names = fnmatch.filter([*MODELS, *theirs], arguments.pattern) if arguments.pattern else list(MODELS)
     if not names:
         raise UsageError(

@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from tinybench.errors import UsageError, out_of_memory
-from tinybench.models import libraries
+from tinybench.libraries import LIBRARIES, is_of_library
+from tinybench.models import external
 from tinybench.models.alexnet import AlexNet, StockAlexNet
 from tinybench.models.densenet import DenseNet
 from tinybench.models.efficientnet import EfficientNet
@@ -18,7 +19,6 @@ from tinybench.models.speednet import SpeedNet
 from tinybench.models.svm import SVM
 from tinybench.models.vgg import VGG
 from tinybench.models.vit import ViT
-from tinybench.recipe import LIBRARIES, is_of_library
 from tinybench.validation import validated
 
 
@@ -119,7 +119,7 @@ def build_model(name: str, *, num_classes: int, image_size: int = 64, **options:
     """
     build: Callable[..., nn.Module]
     if is_of_library(name):
-        build = functools.partial(libraries.build, name, image_size=image_size)
+        build = functools.partial(external.build, name, image_size=image_size)
     else:
         build = get_model_info(name).build
         parameters = inspect.signature(build).parameters

@@ -9,7 +9,8 @@ from typing import Any
 from tinybench import formats
 from tinybench.configuration import get_recipe, resolved_augmentation
 from tinybench.errors import UsageError
-from tinybench.recipe import CountOrNone, Recipe, RunOptions, check_run_name, is_of_library
+from tinybench.libraries import is_of_library
+from tinybench.recipe import CountOrNone, Recipe, RunOptions, check_run_name
 from tinybench.validation import validated
 
 ALL = "all"

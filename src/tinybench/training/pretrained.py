@@ -25,7 +25,8 @@ from torch.nn import functional as F
 from tinybench.configuration import load_recipes
 from tinybench.errors import UsageError, UserError, command
 from tinybench.inference.checkpoint import read_tensors
-from tinybench.recipe import IMAGENET, LIBRARIES, PACKAGE, Recipe, is_of_library
+from tinybench.libraries import LIBRARIES, is_of_library
+from tinybench.recipe import IMAGENET, PACKAGE, Recipe
 from tinybench.training.freezing import head_of
 
 # Where programs keep a network's weights in a checkpoint, in the order in which they are looked for.

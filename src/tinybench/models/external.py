@@ -7,14 +7,14 @@ checkpoint holds the name, so that reading it needs the same package.
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from tinybench.errors import UsageError
+from tinybench.libraries import LIBRARIES
 from tinybench.models.layers import Count
-from tinybench.recipe import LIBRARIES, Recipe
 from tinybench.validation import validated
 from tinybench.words import listed
 
@@ -23,8 +23,7 @@ FIELDS = {
     "timm": {"drop_rate": "dropout", "drop_path_rate": "drop_path", "img_size": "image_size"},
     "torchvision": {"dropout": "dropout", "drop_rate": "dropout", "image_size": "image_size"},
 }
-# The entries of config.py for networks without a BatchNorm, those with depthwise kernels, and the others.
-TRANSFORMER, MOBILE, CONVOLUTIONAL = "vit", "efficientnet", "resnet"
+Kind = Literal["without batch norm", "depthwise", "convolutional"]
 STEM_STRIDE = "stem_stride"  # an option of ours
 REFUSED = re.compile(r"(?:unexpected keyword argument|multiple values for keyword argument) '(\w+)'")
 
@@ -70,23 +69,18 @@ def _with_stem_stride(name: str, model: nn.Module, stride: Any) -> nn.Module:
     return model
 
 
-def suited_recipe(name: str, recipes: Mapping[str, Recipe]) -> Recipe:
-    """The recipe of a network that has the same kind of layers, without what this one does not take.
+def kind_of(name: str, image_size: int) -> tuple[Kind, set[str]]:
+    """What kind of layers the network has, and which of dropout, drop_path and image_size it takes.
 
     Raises:
-        UsageError: as `build`, or there is no such recipe.
+        UsageError: as `build`.
     """
-    model, taken = _built(name, num_classes=2, image_size=Recipe.image_size, dropout=0.0, drop_path=0.0)
-    if not any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
-        kind = TRANSFORMER
-    elif any(isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1 for module in model.modules()):
-        kind = MOBILE
-    else:
-        kind = CONVOLUTIONAL
-    if kind not in recipes:
-        raise UsageError(f"{name} would train as the recipe {kind} does, which is not there; name another one")
-    absent = {field: 0.0 for field in ("dropout", "drop_path") if field not in taken}
-    return recipes[kind].changed(model=name, model_options={}, **absent)
+    model, taken = _built(name, num_classes=2, image_size=image_size, dropout=0.0, drop_path=0.0)
+    modules = list(model.modules())
+    if not any(isinstance(module, nn.BatchNorm2d) for module in modules):
+        return "without batch norm", taken
+    depthwise = any(isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1 for module in modules)
+    return "depthwise" if depthwise else "convolutional", taken
 
 
 def _names(library: str) -> list[str]:
