@@ -38,7 +38,7 @@ class Arguments:
     """Channel means and standard deviations that the network was trained with."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Arithmetic of the network, as of train.py."""
-    lr: tuple[Positive, ...] = (1e-3, 3e-3, 1e-2)
+    lr: tuple[Positive, ...] = (1e-4, 3e-4, 1e-3, 3e-3)
     """Learning rates to try."""
     neighbours: tuple[Count, ...] = (10, 20, 50)
     """Numbers of nearest images to try."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from tinybench.errors import UsageError
+from tinybench.errors import UsageError, command
 from tinybench.libraries import LIBRARIES
 from tinybench.models.layers import Count
 from tinybench.validation import validated
@@ -57,7 +57,7 @@ def _check_options(name: str, model: nn.Module, options: Mapping[str, Any]) -> N
     """Refuse what the network's class has not; what builds it would take files and addresses of weights, too."""
     known = [*list(inspect.signature(type(model).__init__).parameters)[1:], STEM_STRIDE]
     if unknown := sorted(options.keys() - {*known} | options.keys() & {"num_classes", *FIELDS[name.partition("/")[0]]}):
-        raise UsageError(f"{name} has no option {', '.join(unknown)}; {type(model).__name__} has: {', '.join(known)}")
+        raise UsageError(f"{name} has no option {listed(unknown)}; {type(model).__name__} has: {', '.join(known)}")
 
 
 def _with_stem_stride(name: str, model: nn.Module, stride: Any) -> nn.Module:
@@ -115,7 +115,9 @@ def _creator(name: str) -> Callable[..., nn.Module]:
         from torchvision import models
 
         return lambda **arguments: models.get_model(network, weights=None, **arguments)
-    raise UsageError(f"{library} has no network {network!r}; find its names with: models '{library}/*'")
+    raise UsageError(
+        f"{library} has no network {network!r}; list its names: {command('src/models.py', f'{library}/*')}"
+    )
 
 
 def _built(
