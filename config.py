@@ -33,6 +33,22 @@ CNN = Recipe(
     mixup_cutmix_alpha=0.4,
 )
 
+# Few convolutions to lean on, or none: AdamW, a long warmup, strong mixing, and decay of another scale (AdamW multiplies it
+# by the learning rate).
+TRANSFORMER = Recipe(
+    epochs=100,
+    batch_size=256,
+    optimizer="adamw",
+    lr=1e-3,
+    weight_decay=0.05,
+    warmup_epochs=10,
+    clip_grad_norm=1.0,
+    label_smoothing=0.1,
+    mixup_cutmix_alpha=0.8,
+    drop_path=0.1,
+    ema_decay=0.999,
+)
+
 # ResNet-18 as published for ImageNet.
 STOCK = Recipe(
     model="resnet",
@@ -102,22 +118,12 @@ RECIPES: dict[str, Recipe] = {
     "efficientnet": replace(
         CNN, model="efficientnet", epochs=100, weight_decay=2e-4, dropout=0.2, drop_path=0.2, ema_decay=0.999
     ),
-    # No convolutions to lean on: AdamW, a long warmup, strong mixing, and decay of another scale (AdamW multiplies it
-    # by the learning rate).
-    "vit": Recipe(
-        model="vit",
-        epochs=100,
-        batch_size=256,
-        optimizer="adamw",
-        lr=1e-3,
-        weight_decay=0.05,
-        warmup_epochs=10,
-        clip_grad_norm=1.0,
-        label_smoothing=0.1,
-        mixup_cutmix_alpha=0.8,
-        drop_path=0.1,
-        ema_decay=0.999,
-    ),
+    "vit": replace(TRANSFORMER, model="vit"),
+    # Published with a recipe like the ViT's: AdamW, MixUp and CutMix, a drop_path of 0.2 (Swin-T) and 0.1 (ConvNeXt-T).
+    "swin": replace(TRANSFORMER, model="swin"),
+    "convnext": replace(TRANSFORMER, model="convnext"),
+    # Depthwise kernels as in EfficientNet, but less than half its weights: no branch is dropped, as published.
+    "mobilenet": replace(CNN, model="mobilenet", epochs=100, weight_decay=2e-4, dropout=0.2, ema_decay=0.999),
     # ---- set-ups that others published for Tiny ImageNet; their numbers are in results/published.csv
     # 3072 images a step, as on their A100, in pieces that fit elsewhere too.
     "resnet18_adamw": Recipe(

@@ -12,11 +12,14 @@ from tinybench.errors import UsageError, out_of_memory
 from tinybench.libraries import LIBRARIES, is_of_library
 from tinybench.models import external
 from tinybench.models.alexnet import AlexNet, StockAlexNet
+from tinybench.models.convnext import ConvNeXt
 from tinybench.models.densenet import DenseNet
 from tinybench.models.efficientnet import EfficientNet
+from tinybench.models.mobilenet import MobileNetV3
 from tinybench.models.resnet import ResNet
 from tinybench.models.speednet import SpeedNet
 from tinybench.models.svm import SVM
+from tinybench.models.swin import Swin
 from tinybench.models.vgg import VGG
 from tinybench.models.vit import ViT
 from tinybench.validation import validated
@@ -51,6 +54,16 @@ MODELS: dict[str, ModelInfo] = {
         "EfficientNet-B0", 2019, "Tan and Le, https://arxiv.org/abs/1905.11946", EfficientNet, "efficientnet"
     ),
     "vit": ModelInfo("ViT-S", 2020, "Dosovitskiy et al., https://arxiv.org/abs/2010.11929", ViT, "vit"),
+    "swin": ModelInfo("Swin-P", 2021, "Liu et al., https://arxiv.org/abs/2103.14030", Swin, "swin"),
+    "convnext": ModelInfo("ConvNeXt-P", 2022, "Liu et al., https://arxiv.org/abs/2201.03545", ConvNeXt, "convnext"),
+    "mobilenet": ModelInfo(
+        "MobileNetV3-Small",
+        2019,
+        "Howard et al., https://arxiv.org/abs/1905.02244",
+        MobileNetV3,
+        "mobilenet",
+        compared=False,
+    ),
     "svm": ModelInfo(
         "Linear SVM",
         1999,

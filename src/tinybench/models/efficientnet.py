@@ -5,10 +5,9 @@ For 64x64: the published strides (32 in all) would leave a map of 2x2. The stem 
 resolution here (`strides="small"`), which leaves 8x8; `strides="imagenet"` are the published ones.
 """
 
-import torch
 from torch import Tensor, nn
 
-from tinybench.models.layers import DropPath
+from tinybench.models.layers import DepthwiseConv2d, DropPath
 
 # Expansion, channels, blocks, stride, kernel of each stage (table 1).
 STAGES = (
@@ -20,24 +19,6 @@ STAGES = (
     (6, 192, 4, 2, 5),
     (6, 320, 1, 1, 3),
 )
-
-
-class DepthwiseConv2d(nn.Conv2d):
-    """One kernel a channel. Trained on a CPU, 5x5 and strided ones compute in fp32 under autocast too.
-
-    There their gradients take four to ten times as long in bf16 as in fp32 (torch 2.15, a processor with AMX): the
-    whole network trains 1.6 times as fast like this.
-    """
-
-    def __init__(self, channels: int, kernel: int, stride: int) -> None:
-        super().__init__(channels, channels, kernel, stride, padding=kernel // 2, groups=channels, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        trains_mixed = x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
-        if trains_mixed and (self.kernel_size, self.stride) != ((3, 3), (1, 1)):
-            with torch.autocast("cpu", enabled=False):
-                return super().forward(x.float()).to(torch.get_autocast_dtype("cpu"))
-        return super().forward(x)
 
 
 class ConvNormAct(nn.Sequential):

@@ -20,15 +20,17 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer over all parameters of `model` that are not frozen.
 
     Norms and biases (all that has fewer than two dimensions) are not decayed: they are few, and pulling a norm's scale
-    to zero is not what weight decay is for. `lr_factor` of a group is what its learning rate is multiplied by.
+    to zero is not what weight decay is for. Nor is what a module names in `undecayed`. `lr_factor` of a group is what
+    its learning rate is multiplied by.
 
     Raises:
         UsageError: body_lr_factor is given, and there is no body; muon, and there is no hidden layer.
     """
+    undecayed = {getattr(module, name) for module in model.modules() for name in getattr(module, "undecayed", ())}
     groups: list[dict[str, Any]] = []
     for factor, parameters in _body_and_head(model, recipe.body_lr_factor):
-        decayed = [p for p in parameters if p.ndim > 1]
-        others = [p for p in parameters if p.ndim <= 1]
+        decayed = [p for p in parameters if p.ndim > 1 and p not in undecayed]
+        others = [p for p in parameters if p.ndim <= 1 or p in undecayed]
         groups.append({"params": decayed, "weight_decay": recipe.weight_decay, "lr_factor": factor})
         groups.append({"params": others, "weight_decay": 0.0, "lr_factor": factor})
     groups = [group for group in groups if group["params"]]
