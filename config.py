@@ -33,8 +33,8 @@ CNN = Recipe(
     mixup_cutmix_alpha=0.4,
 )
 
-# Few convolutions to lean on, or none: AdamW, a long warmup, strong mixing, and decay of another scale (AdamW multiplies it
-# by the learning rate).
+# Few convolutions to lean on, or none: AdamW, a long warmup, strong mixing, and decay of another scale (AdamW
+# multiplies it by the learning rate).
 TRANSFORMER = Recipe(
     epochs=100,
     batch_size=256,

@@ -24,6 +24,9 @@ PARAMETERS = {
     "densenet": 7_151_048,
     "efficientnet": 4_263_748,
     "vit": 21_470_792,
+    "swin": 12_340_644,
+    "convnext": 8_632_968,
+    "mobilenet": 1_722_856,
     "svm": 2_457_800,
     "alexnet_stock": 57_823_240,
     # Convolutions of 3, 64, 128, 128, 256, 256, 512, 512 channels with their norms, and the head.
@@ -52,6 +55,9 @@ def test_the_registry_is_complete():
         "densenet",
         "efficientnet",
         "vit",
+        "swin",
+        "convnext",
+        "mobilenet",
         "svm",
         "alexnet_stock",
         "speednet",
@@ -91,6 +97,18 @@ def test_a_memory_efficient_densenet_is_the_same_network():
     for plain, efficient in zip(*results, strict=True):
         torch.testing.assert_close(plain, efficient, rtol=0, atol=0)
     assert kept[1] < 0.15 * kept[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "parameters"),
+    [  # as torchvision states them
+        ("swin", {"size": "tiny", "patch_size": 4, "window": 7}, 28_288_354),
+        ("convnext", {"size": "tiny", "patch_size": 4}, 28_589_128),
+        ("mobilenet", {}, 2_542_856),
+    ],
+)
+def test_the_published_sizes(name, options, parameters):
+    assert count(build(name, num_classes=1000, **options)) == parameters
 
 
 def test_thin_densenet_has_two_million_weights():
@@ -140,7 +158,7 @@ def test_dropout_acts_in_training_only(name):
     assert not torch.equal(model(x), model(x))
 
 
-@pytest.mark.parametrize("name", ["efficientnet", "vit"])
+@pytest.mark.parametrize("name", ["efficientnet", "vit", "swin", "convnext"])
 def test_drop_path_rises_linearly_to_its_value(name):
     rates = [module.probability for module in build(name, drop_path=0.3).modules() if isinstance(module, DropPath)]
     assert rates[0] == 0
@@ -185,6 +203,9 @@ def test_unknown_names_and_options_list_the_known():
         ("resnet", {"stem": "large"}, ["stem", "7x7"]),
         ("efficientnet", {"strides": "none"}, ["strides", "imagenet"]),
         ("densenet", {"growth_rate": "many"}, ["densenet"]),
+        ("swin", {"size": "huge"}, ["size", "pico, tiny"]),
+        ("convnext", {"size": "huge"}, ["size", "pico, tiny"]),
+        ("mobilenet", {"strides": "none"}, ["strides", "imagenet"]),
     ],
 )
 def test_wrong_options_are_one_line(name, options, named):
@@ -249,6 +270,36 @@ def torchvision_efficientnet(small=True):
     return reference
 
 
+def torchvision_swin():
+    reference = torchvision.models.SwinTransformer(
+        [2, 2], 64, [2, 2, 6, 2], [2, 4, 8, 16], [4, 4], stochastic_depth_prob=0.0, num_classes=200
+    )
+    return norm_before_reduction(reference)
+
+
+def norm_before_reduction(reference):
+    """torchvision's Swin, whose layers are registered in the order in which they are used."""
+    for module in reference.modules():
+        if isinstance(module, torchvision.models.swin_transformer.PatchMerging):
+            reduction = module.reduction
+            del module.reduction
+            module.reduction = reduction
+    return reference
+
+
+def timm_convnext():
+    reference = timm.models.ConvNeXt(num_classes=200, depths=(2, 2, 6, 2), dims=(64, 128, 256, 512))
+    reference.stem[0] = nn.Conv2d(3, 64, 2, stride=2)
+    return reference
+
+
+def torchvision_mobilenet():
+    reference = torchvision.models.mobilenet_v3_small(num_classes=200)
+    reference.features[0][0].stride = reference.features[1].block[0][0].stride = (1, 1)
+    reference.features[1].use_res_connect = True
+    return reference
+
+
 def timm_vit():
     return timm.create_model("vit_small_patch16_224", img_size=64, patch_size=8, num_classes=200)
 
@@ -278,7 +329,11 @@ ORDER = {"position_embedding": 0, "pos_embed": 0, "class_token": 1, "cls_token":
 
 def ordered(model):
     """(name, tensor) of the state, the tokens of a ViT first."""
-    state = [(name, tensor) for name, tensor in model.state_dict().items() if "num_batches" not in name]
+    state = [
+        (name, tensor)
+        for name, tensor in model.state_dict().items()
+        if "num_batches" not in name and "relative_position_index" not in name
+    ]
     return sorted(state, key=lambda item: next((ORDER[key] for key in ORDER if item[0].startswith(key)), 3))
 
 
@@ -297,13 +352,25 @@ def ordered(model):
         ("efficientnet", {}, torchvision_efficientnet),
         ("efficientnet", {"strides": "imagenet"}, lambda: torchvision_efficientnet(small=False)),
         ("vit", {}, timm_vit),
+        ("swin", {}, torchvision_swin),
+        ("swin", {"image_size": 48}, torchvision_swin),  # maps of 6 and 3, which windows of 4 do not tile
+        ("swin", {"image_size": 32}, torchvision_swin),  # one window on the third stage's map, half of one on the last
+        (
+            "swin",
+            {"size": "tiny", "patch_size": 4, "window": 7},
+            lambda: norm_before_reduction(torchvision.models.swin_t(num_classes=200)),
+        ),
+        ("convnext", {}, timm_convnext),
+        ("convnext", {"size": "tiny", "patch_size": 4}, lambda: torchvision.models.convnext_tiny(num_classes=200)),
+        ("mobilenet", {}, torchvision_mobilenet),
+        ("mobilenet", {"strides": "imagenet"}, lambda: torchvision.models.mobilenet_v3_small(num_classes=200)),
     ],
 )
 def test_the_same_weights_give_the_same_logits(name, options, reference):
     model, other = build(name, **options).eval(), reference().eval()
     randomise(model)
     move(model, other)
-    x = torch.randn(2, 3, 64, 64)
+    x = torch.randn(2, 3, *2 * [options.get("image_size", 64)])
     with torch.inference_mode():
         ours, theirs = model(x), other(x)
     assert theirs.std() > 1e-4  # something comes through

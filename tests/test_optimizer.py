@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from tinybench.errors import UsageError
+from tinybench.models import build_model
 from tinybench.recipe import Recipe
 from tinybench.training.ema import Ema
 from tinybench.training.muon import orthogonalize
@@ -300,3 +301,14 @@ def test_muon_leaves_matrices_without_directions_to_adamw_also_in_runs_of_earlie
     optimizer.step()
     assert optimizer.state[model[2].weight]["steps"] == 1
     assert optimizer.state[model[0].weight]["steps"] == 2
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_relative_positions_are_biases_without_decay_and_without_muon(optimizer):
+    model = build_model("swin", num_classes=3)
+    tables = {id(p) for name, p in model.named_parameters() if name.endswith("relative_position_bias")}
+    assert len(tables) == 12
+    groups = build_optimizer(model, Recipe(optimizer=optimizer, weight_decay=0.05)).param_groups
+    found = [group for group in groups if tables & {id(p) for p in group["params"]}]
+    assert [(group["weight_decay"], group.get("orthogonalize", False)) for group in found] == [(0.0, False)]
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))

@@ -1,8 +1,8 @@
 """ConvNeXt (Liu, Mao, Wu, Feichtenhofer, Darrell and Xie 2022, A ConvNet for the 2020s,
 https://arxiv.org/abs/2201.03545): a ResNet with what the Vision Transformers brought, and no attention.
 
-For 64x64: patches of 2 pixels instead of 4, so that the stages see maps of 32, 16, 8 and 4 pixels. `size="pico"` has the
-widths and depths that timm gives this name; `size="tiny"` with `patch_size=4` is the smallest published network.
+For 64x64: patches of 2 pixels instead of 4, so that the stages see maps of 32, 16, 8 and 4 pixels. `size="pico"` has
+the widths and depths that timm gives this name; `size="tiny"` with `patch_size=4` is the smallest published network.
 """
 
 import torch

@@ -1,7 +1,7 @@
 """MobileNetV3-Small (Howard et al. 2019, Searching for MobileNetV3, https://arxiv.org/abs/1905.02244).
 
-For 64x64: the published strides (32 in all) would leave a map of 2x2. The stem and the first block keep their resolution
-here (`strides="small"`), which leaves 8x8; `strides="imagenet"` are the published ones.
+For 64x64: the published strides (32 in all) would leave a map of 2x2. The stem and the first block keep their
+resolution here (`strides="small"`), which leaves 8x8; `strides="imagenet"` are the published ones.
 """
 
 from collections.abc import Callable

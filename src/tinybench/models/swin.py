@@ -2,8 +2,8 @@
 Windows, https://arxiv.org/abs/2103.14030): attention within windows, which every other block shifts by half a window.
 
 For 64x64: patches of 2 pixels and windows of 4x4 tokens instead of 4 and 7, so that the stages' maps of 32, 16, 8 and 4
-are tiled. `size="pico"` has the widths and depths of ConvNeXt's pico; `size="tiny"` with `patch_size=4` and `window=7` is
-the smallest published network.
+are tiled. `size="pico"` has the widths and depths of ConvNeXt's pico; `size="tiny"` with `patch_size=4` and `window=7`
+is the smallest published network.
 """
 
 import functools

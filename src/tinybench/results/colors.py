@@ -4,10 +4,7 @@ import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
-# The first six are those of seaborn's palette "colorblind"; written out so that the report needs no plotting library.
-# The others are for every kind of eye further from the six, and from each other, than the two nearest of the six are,
-# and they show on white and on black. In this order, a colour and the one half the circle away differ much to every
-# kind of eye, and in gray too.
+# The order of seaborn's palette "colorblind"; written out so that the report needs no plotting library.
 MODEL_COLORS = {
     "alexnet": "#0173b2",
     "vgg": "#de8f05",
@@ -15,10 +12,11 @@ MODEL_COLORS = {
     "densenet": "#d55e00",
     "efficientnet": "#cc78bc",
     "vit": "#ca9161",
-    "swin": "#aa99ff",
-    "convnext": "#885533",
 }
-OTHER_COLORS = ("#6633ff", "#99aaaa", "#446677", "#7777ff")  # for networks that are added
+# For networks that are added: to every kind of eye they are further from the six, and from each other, than the two
+# nearest of the six are, and they show on white and on black. In this order, a colour and the one half the circle away
+# differ much to every kind of eye, and in gray too.
+OTHER_COLORS = ("#aa99ff", "#885533", "#6633ff", "#99aaaa", "#446677", "#7777ff")
 COLORS = (*MODEL_COLORS.values(), *OTHER_COLORS)
 # Points, by matplotlib's names, and lines: lengths of dash and gap in turn, in widths of the line; empty: without gaps.
 MARKERS = ("o", "s", "^", "D", "v", ">", "p", "X", "<", "P", "d", "*")
@@ -70,7 +68,7 @@ class Look(NamedTuple):
 def recipe_looks(networks: Mapping[str, str]) -> dict[str, Look]:
     """A look for each recipe; no two are the same among the first len(SHIFTS) * MARKS.
 
-    Of each network of MODEL_COLORS, the recipe with the shortest label has the network's look, and no other ever has. Of
+    Of each of the six networks, the recipe with the shortest label has the network's look, and no other ever has. Of
     the first 24 looks, those with the same mark differ in colour to every kind of eye, and in gray.
 
     Args:
@@ -85,7 +83,7 @@ def recipe_looks(networks: Mapping[str, str]) -> dict[str, Look]:
 
 
 def look(number: int) -> Look:
-    """One of the looks in the order in which they are given out; those of MODEL_COLORS have the first."""
+    """One of the looks in the order in which they are given out; the six networks have the first."""
     turn, mark = divmod(number, MARKS)
     return Look(COLORS[(mark + SHIFTS[turn % len(SHIFTS)]) % MARKS], mark)
 

@@ -49,7 +49,7 @@ def recipe_label(plan: str, recipe: str, network: str) -> str:
 
 
 def group_runs(runs: Sequence[RunResults], keep: Callable[[RunResults], bool] = lambda run: True) -> list[SeedGroup]:
-    """The runs to keep by recipe; the networks of MODEL_COLORS in the order of their age, all others after.
+    """The runs to keep by recipe; the six networks in the order of their age, added ones after them.
 
     A training that stands in two plans is one, see `distinct`.
     """
