@@ -76,6 +76,31 @@ def test_features_are_what_enters_the_head_and_are_computed_once(fields, folders
     assert torch.equal(features_of(model, images, recipe, folder), found)
 
 
+def test_a_run_that_is_stopped_keeps_the_features_that_it_has(fields, folders, monkeypatch):
+    recipe = probing_recipe(**fields)
+    images, _ = load_images(recipe, folders["data_dir"])
+    model, folder = build_model(recipe.model, num_classes=4).eval(), folders["data_dir"] / "features"
+    expected = features_of(model, images, recipe, folder / "whole")
+    monkeypatch.setattr(features, "PIECE", 40)
+    calls, compute = [], features._compute
+
+    def stopped(model, piece, recipe):
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        calls.append(len(piece))
+        return compute(model, piece, recipe)
+
+    with monkeypatch.context() as context:
+        context.setattr(features, "_compute", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            features_of(model, images, recipe, folder)
+    again = []
+    monkeypatch.setattr(features, "_compute", lambda *args: again.append(len(args[1])) or compute(*args))
+    torch.testing.assert_close(features_of(model, images, recipe, folder), expected, rtol=1e-5, atol=1e-6)
+    assert calls == [40]
+    assert sum(again) == len(images) - 40
+
+
 @pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"{"), lambda path: path.unlink()])
 def test_damaged_features_are_computed_anew(fields, folders, damage):
     recipe = probing_recipe(**fields)

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from tinybench.runtime.files import atomic_path
 from tinybench.training.freezing import head_of
 
 DIGEST = 16  # bytes
+PIECE = 8192  # images after which the features are written, so that a run that is stopped has them
 
 
 def features_of(model: nn.Module, images: ImageSet, recipe: Recipe, folder: Path) -> Tensor:
@@ -36,23 +38,21 @@ def features_of(model: nn.Module, images: ImageSet, recipe: Recipe, folder: Path
     path = folder / f"{_fingerprint(model, images, recipe)}.safetensors"
     digests = [hashlib.blake2b(image.numpy().data, digest_size=DIGEST).digest() for image in images.images.cpu()]
     kept, features = _read(path)
-    rows = {digest: row for row, digest in enumerate(kept)}
-    missing = [index for index, digest in enumerate(digests) if digest not in rows]
-    if missing:
-        started = time.perf_counter()
-        new = _compute(model, images.select(torch.tensor(missing)), recipe)
+    known = set(kept)
+    missing = torch.tensor([index for index, digest in enumerate(digests) if digest not in known], dtype=torch.int64)
+    started = time.perf_counter()
+    for piece in missing.split(PIECE) if len(missing) else ():
+        new = _compute(model, images.select(piece), recipe)
         features = torch.cat((features, new)) if kept else new
-        kept += [digests[index] for index in missing]
-        rows = {digest: row for row, digest in enumerate(kept)}
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
-            table = torch.from_numpy(np.frombuffer(b"".join(kept), np.uint8).reshape(-1, DIGEST).copy())
-            save_file({"digests": table, "features": features}, temporary)
+        kept += [digests[index] for index in piece]
+        _write(path, kept, features)
+    if len(missing):
         print(
-            f"features: {new.shape[1]:,} of each of {len(missing):,} images at {recipe.image_size} px in "
+            f"features: {features.shape[1]:,} of each of {len(missing):,} images at {recipe.image_size} px in "
             f"{time.perf_counter() - started:.0f} s, kept in {path}",
             flush=True,
         )
+    rows = {digest: row for row, digest in enumerate(kept)}
     return features[torch.tensor([rows[digest] for digest in digests])].float()
 
 
@@ -98,6 +98,13 @@ def _fingerprint(model: nn.Module, images: ImageSet, recipe: Recipe) -> str:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:32]
+
+
+def _write(path: Path, digests: Sequence[bytes], features: Tensor) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = torch.from_numpy(np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST).copy())
+    with atomic_path(path) as temporary:
+        save_file({"digests": table, "features": features}, temporary)
 
 
 def _read(path: Path) -> tuple[list[bytes], Tensor]:
