@@ -83,7 +83,8 @@ class ConvNeXt(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, 3, 64, 64)
         x = self.stem(x)  # (B, 64, 32, 32)

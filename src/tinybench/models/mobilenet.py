@@ -93,9 +93,10 @@ class MobileNetV3(nn.Module):
         stem = nn.Conv2d(3, 16, 3, stride=1 if small else 2, padding=1, bias=False)
         self.stem = conv_norm(stem, nn.Hardswish)
         blocks, in_channels = [], 16
-        for index, (*shape, stride) in enumerate(BLOCKS):
-            blocks.append(Bottleneck(in_channels, *shape, stride=1 if small and index == 0 else stride))
-            in_channels = shape[2]
+        for index, (kernel, dim, channels, squeeze, act, stride) in enumerate(BLOCKS):
+            stride = 1 if small and index == 0 else stride
+            blocks.append(Bottleneck(in_channels, kernel, dim, channels, squeeze, act, stride))
+            in_channels = channels
         self.blocks = nn.Sequential(*blocks)
         self.last = conv_norm(pointwise(in_channels, 576), nn.Hardswish)
         self.pool = nn.AdaptiveAvgPool2d(1)
