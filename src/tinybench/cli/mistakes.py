@@ -31,7 +31,8 @@ def error_table(results: dict[str, Any]) -> str:
     details = [""] * len(classes.ids)
     if "per_class_scores" in results:
         details = [
-            f" ({row.support} images, precision {row.precision:.2f} %, F1 {row.f1:.2f} %)"
+            f" ({row.support} images, "
+            + (f"precision {row.precision:.2f} %, F1 {row.f1:.2f} %)" if row.precision >= 0 else "never predicted)")
             for row in scores_by_class(classes.confusion).itertuples()
         ]
     lines = []
