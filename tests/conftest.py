@@ -19,6 +19,20 @@ def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data_dir
 
 
+@pytest.fixture(scope="session")
+def imbalanced(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of class folders, of links to the demo images: of each class fewer than of the one before."""
+    root = tmp_path_factory.mktemp("imbalanced")
+    for split, most, fewest in (("train", 150, 6), ("test", 50, 10)):
+        classes = sorted((demo_data / "curated" / "demo" / split).iterdir())
+        for place, folder in enumerate(classes):
+            (root / split / folder.name).mkdir(parents=True)
+            count = round(most * (fewest / most) ** (place / (len(classes) - 1)))
+            for image in sorted(folder.glob("*.JPEG"))[:count]:
+                (root / split / folder.name / image.name).symlink_to(image)
+    return root
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What --precision auto remembered on this machine does not decide tests, nor do tests decide what it remembers."""

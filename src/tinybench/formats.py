@@ -52,6 +52,7 @@ class History(TypedDict, total=False):
     val_loss: list[float]
     val_acc: list[float]
     val_top5_acc: list[float]
+    val_macro_acc: list[float]
     ema_val_loss: list[float]
     ema_val_acc: list[float]
     lr: list[float]
@@ -72,6 +73,8 @@ class TestResults(TypedDict, total=False):
 
     epoch: int
     test_acc: float
+    test_macro_acc: float
+    test_macro_f1: float
     test_top5_acc: float
     nll: float
     ece: float

@@ -27,6 +27,7 @@ class Metric:
         digits: after the decimal point, in the report.
         line: how the console's line of results says it.
         interval: whether model_comparison.csv bounds the mean over seeds.
+        imbalanced: whether it is computed only where the classes differ in size.
     """
 
     compute: Callable[[np.ndarray, np.ndarray], float]
@@ -36,6 +37,7 @@ class Metric:
     digits: int
     line: str
     interval: bool = False
+    imbalanced: bool = False
     help: str
 
 
@@ -103,12 +105,47 @@ def per_class_accuracy(confusion: np.ndarray) -> np.ndarray:
         return 100 * confusion.diagonal() / confusion.sum(1)
 
 
+def scores_by_class(confusion: np.ndarray) -> pd.DataFrame:
+    """A row a class. Columns: precision, recall, f1 (percent; NaN where they divide by 0), support (its images)."""
+    right, support, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    with np.errstate(invalid="ignore"):
+        return pd.DataFrame(
+            {
+                "precision": 100 * right / predicted,
+                "recall": per_class_accuracy(confusion),
+                "f1": 200 * right / (support + predicted),
+                "support": support,
+            }
+        )
+
+
+def macro_mean(logits: ArrayLike, labels: ArrayLike, column: str) -> float:
+    """The mean of a column of `scores_by_class` over the classes that have images."""
+    table = scores_by_class(confusion_matrix(logits, labels))
+    return float(table.loc[table["support"] > 0, column].mean())
+
+
+def imbalanced(labels: ArrayLike) -> bool:
+    """Whether the classes that have images differ in size."""
+    return len(set(np.bincount(labels).tolist()) - {0}) > 1
+
+
 METRICS: dict[str, Metric] = {
     "test_acc": Metric(
         compute=lambda logits, labels: topk_accuracy(logits, labels, 1),
         title="Top-1", unit="%", better="high", digits=2, line="top-1 {:6.2f} %", interval=True,
         help="Test images whose class the network puts first; the mean over seeds, below it the 95 % interval where "
         "there are two seeds or more.",
+    ),
+    "test_macro_acc": Metric(
+        compute=lambda logits, labels: macro_mean(logits, labels, "recall"), imbalanced=True,
+        title="Macro accuracy", unit="%", better="high", digits=2, line="macro {:6.2f} %", interval=True,
+        help="Mean of the classes' accuracies: a class counts the same, however few test images it has.",
+    ),
+    "test_macro_f1": Metric(
+        compute=lambda logits, labels: macro_mean(logits, labels, "f1"), imbalanced=True,
+        title="Macro F1", unit="%", better="high", digits=2, line="macro F1 {:6.2f} %", interval=True,
+        help="Mean over the classes of F1, the harmonic mean of precision and recall.",
     ),
     "test_top5_acc": Metric(
         compute=lambda logits, labels: topk_accuracy(logits, labels, 5),
@@ -126,13 +163,19 @@ METRICS: dict[str, Metric] = {
 }  # fmt: skip
 
 
+def metrics_for(labels: ArrayLike) -> dict[str, Metric]:
+    """The entries of METRICS that a test on images of these labels has."""
+    differ = imbalanced(labels)
+    return {key: metric for key, metric in METRICS.items() if differ or not metric.imbalanced}
+
+
 def scores(logits: ArrayLike, labels: ArrayLike) -> dict[str, float]:
-    """Every metric by its key in test_results.json."""
+    """Every metric that there is for these labels, by its key in test_results.json."""
     arrays = np.asarray(logits), np.asarray(labels)
-    return {key: metric.compute(*arrays) for key, metric in METRICS.items()}
+    return {key: metric.compute(*arrays) for key, metric in metrics_for(labels).items()}
 
 
 def score_line(name: str, results: Mapping[str, Any]) -> str:
-    """Every metric of a run or an ensemble as a row of the console's table."""
-    numbers = "   ".join(metric.line.format(results[key]) for key, metric in METRICS.items())
+    """The metrics of a run or an ensemble as a row of the console's table."""
+    numbers = "   ".join(metric.line.format(results[key]) for key, metric in METRICS.items() if key in results)
     return f"{printable(name):<24} {numbers}"

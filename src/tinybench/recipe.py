@@ -76,6 +76,8 @@ class Recipe:
     Inception's, which are all 0.5."""
     skip_damaged: bool = False
     """Leave out the images of a folder that cannot be read, instead of naming them and stopping."""
+    sampling: Literal["shuffle", "balanced"] = "shuffle"
+    """What an epoch sees: every image once, or every class equally often, the images of rare ones several times."""
     stream: bool = False
     """Read the images from their file, shuffled in windows of 96 MiB, where they do not fit into memory."""
 
@@ -105,6 +107,9 @@ class Recipe:
     """Margin of the hinge losses."""
     label_smoothing: Share = 0.1
     """Label smoothing: fraction of the target that is spread evenly over all classes."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Weight of an image's loss by its class; balanced: images / (classes * images of its class), of those trained
+    on."""
     epochs: Count = 50
     """Passes over the training images."""
     total_epochs: CountOrNone = 0
@@ -373,6 +378,11 @@ IDLE = {
     "label_smoothing": Idle(
         0.0, lambda r: r.loss == "cross_entropy", "goes with loss cross_entropy, not the hinge losses"
     ),
+    "class_weights": Idle(
+        "none",
+        lambda r: not r.teacher or r.distill_weight < 1,
+        "does nothing with distill_weight 1, which learns from the teacher alone",
+    ),
     "margin": Idle(
         Recipe.margin, lambda r: r.loss != "cross_entropy", "goes with loss hinge or squared_hinge, not cross_entropy"
     ),
@@ -415,6 +425,15 @@ CLASHES = (
     Clash(
         lambda r: r.batch_size % r.accumulate_steps > 0,
         "accumulate_steps {r.accumulate_steps} does not divide batch_size {r.batch_size}",
+    ),
+    Clash(
+        lambda r: r.sampling == "balanced" and r.stream,
+        "sampling balanced takes images from all over the file, and stream reads neighbours; class_weights balanced "
+        "goes with stream",
+    ),
+    Clash(
+        lambda r: r.sampling == "balanced" and r.class_weights == "balanced",
+        "sampling balanced and class_weights balanced make up for rare classes twice; take one of them",
     ),
     Clash(lambda r: r.batch_size % r.repeats > 0, "repeats {r.repeats} does not divide batch_size {r.batch_size}"),
     Clash(

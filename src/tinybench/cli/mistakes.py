@@ -11,6 +11,7 @@ from tinybench.data.imageset import ImageSet
 from tinybench.errors import printable
 from tinybench.evaluation.evaluate import TestedNetwork
 from tinybench.figures.images import class_examples, mistaken_examples
+from tinybench.metrics import scores_by_class
 from tinybench.results.classes import ClassResults, classes_of, mistakes_of
 from tinybench.runs import PREDICTIONS
 
@@ -20,16 +21,28 @@ SHOWN = 8  # classes at either end, and pairs
 def error_table(results: dict[str, Any]) -> str:
     """The least and the most accurate classes, and the pairs that are most often confused.
 
+    Of classes that differ in size also precision, F1 and how many images there are.
+
     Args:
         results: what test_results.json holds.
     """
     classes = classes_of(results)
     order = _hardest_first(classes)
+    details = [""] * len(classes.ids)
+    if "per_class_scores" in results:
+        details = [
+            f" ({row.support} images, "
+            + (f"precision {row.precision:.2f} %, F1 {row.f1:.2f} %)" if row.precision >= 0 else "never predicted)")
+            for row in scores_by_class(classes.confusion).itertuples()
+        ]
     lines = []
     shown = min(SHOWN, -(-len(order) // 2))  # no class at both ends
     for title, chosen in (("least accurate", order[:shown]), ("most accurate", order[::-1][:shown])):
         lines.append(f"  {title}")
-        lines += [f"    {classes.accuracy[label]:6.2f} %  {printable(classes.names[label])}" for label in chosen]
+        lines += [
+            f"    {classes.accuracy[label]:6.2f} %  {printable(classes.names[label])}{details[label]}"
+            for label in chosen
+        ]
     lines.append("  most confused (of the class's images)")
     for row in mistakes_of(classes).head(SHOWN).itertuples():
         lines.append(f"    {row.share:6.2f} %  {printable(row.true)} predicted as {printable(row.predicted)}")

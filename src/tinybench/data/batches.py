@@ -10,6 +10,7 @@ from torch import Tensor
 from tinybench.data.augment.mix import draw_mix
 from tinybench.data.augment.policy import build_policy, normalize
 from tinybench.data.imageset import ImageSet
+from tinybench.data.sampling import balanced_order
 from tinybench.data.streaming import StreamedSet, WindowReader
 from tinybench.errors import UsageError
 from tinybench.recipe import Recipe
@@ -126,12 +127,20 @@ class TrainBatches:
         self._order = (-1, torch.empty(0))
 
     def order(self, epoch: int) -> Tensor:
-        """The order of the images in that epoch: int64 (N,) on the device, of streamed images on the CPU."""
+        """The order of the images in that epoch: int64 (N,) on the device, of streamed images on the CPU.
+
+        Of balanced sampling, those alone that its steps see.
+        """
         if self._reader:
             return self._reader.order(epoch)
         if self._order[0] != epoch:
-            generator = torch_generator(self.device, self.recipe.seed, Purpose.SHUFFLE, epoch)
-            self._order = (epoch, torch.randperm(len(self.images), generator=generator, device=self.device))
+            if self.recipe.sampling == "balanced":
+                seen = self.steps_per_epoch * self.distinct
+                order = balanced_order(self.images.labels.cpu(), seen, self.recipe.seed, epoch).to(self.device)
+            else:
+                generator = torch_generator(self.device, self.recipe.seed, Purpose.SHUFFLE, epoch)
+                order = torch.randperm(len(self.images), generator=generator, device=self.device)
+            self._order = (epoch, order)
         return self._order[1]
 
     def batch(self, epoch: int, step: int) -> Batch:

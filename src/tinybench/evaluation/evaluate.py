@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import math
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -165,7 +164,7 @@ def former_results(network: TestedNetwork) -> dict[str, Any]:
     """The results of an earlier test that gave all that the options ask for and still holds; empty if there is none."""
     former = network.former(RESULTS)
     wanted = [
-        *metrics.METRICS,
+        *metrics.metrics_for(network.images.labels),
         *(key for option, keys in ADDED.items() if getattr(network.options, option) for key in keys),
     ]
     whole = network.result_path(PREDICTIONS).exists() and all(key in former for key in wanted)
@@ -216,7 +215,7 @@ def evaluate(network: TestedNetwork) -> dict[str, Any]:
         "images_per_second": len(images) / seconds,
         "environment": describe_environment(options.device),
         "class_names": list(images.class_names),
-        "per_class_accuracy": per_class(confusion, images.class_ids),
+        **by_class(confusion, images),
         "confusion_matrix": confusion.tolist(),
     }
     with atomic_paths(network.result_path(PREDICTIONS), network.result_path(RESULTS)) as (predictions, numbers):
@@ -269,10 +268,15 @@ def weights_name(path: Path, weights: Weights) -> str:
     return "best" if path.name == CHECKPOINTS["best"] else path.stem
 
 
-def per_class(confusion: np.ndarray, class_ids: tuple[str, ...]) -> dict[str, float | None]:
-    """Percent right by class id; None for a class without test images, since JSON has no NaN."""
-    accuracies = metrics.per_class_accuracy(confusion).tolist()
-    return {key: None if math.isnan(value) else value for key, value in zip(class_ids, accuracies, strict=True)}
+def by_class(confusion: np.ndarray, images: ImageSet) -> dict[str, dict[str, Any]]:
+    """Percent right by class id, and where the classes differ in size also precision, recall, F1 and support.
+
+    None stands for what divides by 0, such as the accuracy of a class without test images: JSON has no NaN.
+    """
+    table = metrics.scores_by_class(confusion).set_axis(images.class_ids).astype(object)
+    table = table.where(table.notna(), None)
+    more = {"per_class_scores": table.to_dict("index")} if metrics.imbalanced(images.labels) else {}
+    return {"per_class_accuracy": table["recall"].to_dict(), **more}
 
 
 def calibrated(network: TestedNetwork, logits: Tensor, labels: Tensor) -> dict[str, float]:

@@ -245,9 +245,12 @@ def _seed_counts(row: Row) -> set[str]:
 
 
 # Lists of history.json that the page draws.
-CURVES = ("val_acc", "val_top5_acc", "val_loss", "ema_val_acc", "train_acc", "train_loss", "lr", "epoch_seconds")
+CURVES = (
+    "val_acc", "val_macro_acc", "val_top5_acc", "val_loss", "ema_val_acc", "train_acc", "train_loss", "lr",
+    "epoch_seconds",
+)  # fmt: skip
 # Test results that are long, and shown otherwise.
-BY_CLASS = {"confusion_matrix", "per_class_accuracy", "class_names"}
+BY_CLASS = {"confusion_matrix", "per_class_accuracy", "per_class_scores", "class_names"}
 # What the page keeps of a matrix of 200 x 200 numbers.
 PAIRS = 40
 MISTAKES_PER_CLASS = 3

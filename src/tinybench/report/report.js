@@ -268,6 +268,7 @@ const costTitle = (key) => ({ training_seconds_mean: "Training time", peak_memor
 
 const MEASURES = {
   val_acc: { title: "validation accuracy", unit: "%", best: "high", format: percent },
+  val_macro_acc: { title: "validation accuracy, mean of the classes", unit: "%", best: "high", format: percent },
   val_top5_acc: { title: "validation top-5 accuracy", unit: "%", best: "high", format: percent },
   ema_val_acc: { title: "validation accuracy, averaged weights", unit: "%", best: "high", format: percent },
   val_loss: { title: "validation loss", unit: "nats", best: "low", format: fixed(3) },

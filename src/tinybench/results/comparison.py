@@ -87,16 +87,18 @@ def describe(table: pd.DataFrame) -> str:
     """The table's main columns as text."""
     if table.empty:
         return "no run of the plan is finished yet"
+    has_macro = "test_macro_acc_mean" in table and table["test_macro_acc_mean"].notna().any()
     lines = [
-        f"{'recipe':<16}{'seeds':>5}  {'test top-1, 95 % interval':<32}{'top-5':>8}{'ECE':>8}{'M par.':>8}{'GFLOP':>8}"
-        f"{'train min':>11}  weights"
+        f"{'recipe':<16}{'seeds':>5}  {'test top-1, 95 % interval':<32}{'   macro' if has_macro else ''}{'top-5':>8}"
+        f"{'ECE':>8}{'M par.':>8}{'GFLOP':>8}{'train min':>11}  weights"
     ]
     for row in table.itertuples():
         interval = (
             "no interval from one seed" if row.seeds < 2 else f"{row.test_acc_low:.2f} to {row.test_acc_high:.2f}"
         )
+        macro = f"{row.test_macro_acc_mean:>7.2f} " if has_macro else ""
         lines.append(
-            f"{printable(row.recipe):<16}{row.seeds:>5}  {f'{row.test_acc_mean:6.2f} %, {interval}':<32}"
+            f"{printable(row.recipe):<16}{row.seeds:>5}  {f'{row.test_acc_mean:6.2f} %, {interval}':<32}{macro}"
             f"{row.test_top5_acc_mean:>7.2f} {row.ece_mean:>7.3f} {row.parameters / 1e6:>7.2f} {row.flops / 1e9:>7.2f} "
             f"{row.training_seconds_mean / 60:>10.1f}  {row.best_weights}"
         )
@@ -110,6 +112,11 @@ def recipe_row(runs: Sequence[RunResults]) -> dict[str, Any]:
     config, data, machine = history["config"], history["dataset"], history.get("environment", {})
     parameters = measured.get("parameters", history.get("parameters", nan))
     flops = measured.get("flops", nan)
+    known = {
+        key: metric
+        for key, metric in METRICS.items()
+        if not metric.imbalanced or any(key in run.tests["best"] for run in tested)
+    }
     row: dict[str, Any] = {
         "plan": runs[0].plan,
         "recipe": runs[0].recipe,
@@ -123,7 +130,7 @@ def recipe_row(runs: Sequence[RunResults]) -> dict[str, Any]:
         "flops": flops,
     }
     for column, weights, key in (
-        *((key, "best", key) for key, metric in METRICS.items() if metric.interval),
+        *((key, "best", key) for key, metric in known.items() if metric.interval),
         ("tta_acc", "best", "tta_acc"),
         ("last_acc", "last", "test_acc"),
         ("ema_acc", "ema", "test_acc"),
@@ -143,7 +150,7 @@ def recipe_row(runs: Sequence[RunResults]) -> dict[str, Any]:
         "val_acc_mean": fmean(run.val_acc for run in runs),
         **{
             f"{key}_mean": known_mean(run.tests["best"].get(key) for run in tested)
-            for key, metric in METRICS.items()
+            for key, metric in known.items()
             if not metric.interval
         },
         "training_seconds_mean": 3600 * hours,

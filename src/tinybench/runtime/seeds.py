@@ -20,6 +20,7 @@ class Purpose(IntEnum):
     HOLDOUT = 8
     CORRUPT = 9
     ATTACK = 10
+    SAMPLE = 11
 
 
 def derive_seed(seed: int, purpose: Purpose, *keys: int) -> int:

@@ -15,8 +15,8 @@ class History:
         about: config, environment, dataset, parameters.
         epochs: lists of equal length, one value an epoch: train_loss, train_acc, val_loss, val_acc, val_top5_acc,
             val_image_size (side in pixels of the images validated on), lr (of the epoch's last step), epoch_seconds
-            (training and validation), images_per_second (training), and with an EMA ema_val_loss, ema_val_acc,
-            ema_val_top5_acc.
+            (training and validation), images_per_second (training); where the classes differ in size val_macro_acc,
+            the mean of their accuracies; with an EMA those of val_ also as ema_val_.
         best_epoch: the best so far, from 1; 0 before the first. Its weights are those of best_model.pth.
     """
 
@@ -28,8 +28,10 @@ class History:
         return len(self.epochs.get("train_loss", ()))
 
     def append(self, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            self.epochs.setdefault(name, []).append(value)
+        for name in tuple(
+            self.epochs if len(self) else values
+        ):  # what an earlier version began without is left out to the end
+            self.epochs.setdefault(name, []).append(values[name])
         if self._is_better(len(self), self.best_epoch):
             self.best_epoch = len(self)
 

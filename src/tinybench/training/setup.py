@@ -16,6 +16,7 @@ from tinybench.data.prepare.packed import Split
 from tinybench.data.streaming import StreamedSet
 from tinybench.errors import UsageError, UserError, reason
 from tinybench.inference.checkpoint import network_options, read_checkpoint
+from tinybench.metrics import imbalanced
 from tinybench.models import build_model
 from tinybench.models.fit import check_fit
 from tinybench.recipe import Recipe, RunOptions
@@ -27,6 +28,7 @@ from tinybench.training.distill import load_teacher
 from tinybench.training.ema import Ema
 from tinybench.training.freezing import freeze
 from tinybench.training.history import History
+from tinybench.training.loss import balanced_weights, build_criterion
 from tinybench.training.optimizer import build_optimizer
 from tinybench.training.pretrained import IMAGENET, load_pretrained, weights_file
 from tinybench.training.state import TrainingState
@@ -157,6 +159,10 @@ def build_state(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
     ema = Ema(model, recipe.ema_decay) if recipe.ema_decay > 0 else None
+    class_weights = balanced_weights(train_images.labels).to(device) if recipe.class_weights == "balanced" else None
+    for name in ("class_weights", "sampling"):
+        if getattr(recipe, name) == "balanced" and not imbalanced(train_images.labels):
+            print(f"the classes of {train_images.name} are equally large; {name} balanced is not needed", flush=True)
     if recipe.compile:
         # After the copy for the average, which predicts too seldom to be worth it.
         compile_network(model, len(set(recipe.image_sizes)))
@@ -165,6 +171,7 @@ def build_state(
         optimizer=build_optimizer(model, recipe),
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16"),
         ema=ema,
+        criterion=build_criterion(recipe, class_weights),
         teacher=load_teacher(recipe, train_images, device) if recipe.teacher else None,
         history=History(about),
         sums=torch.zeros(2, device=device),

@@ -11,6 +11,7 @@ from tinybench.inference.checkpoint import load_weights
 from tinybench.training.distill import Teacher
 from tinybench.training.ema import Ema
 from tinybench.training.history import History
+from tinybench.training.loss import Criterion
 
 
 @dataclass
@@ -23,13 +24,14 @@ class TrainingState:
         sums: float32 (2,) on the device, over that epoch's images so far: loss and correct predictions. Each of several
             processes extrapolates from its share; their mean is exact.
         seconds: spent in that epoch so far.
-        teacher: never changes, and is read again by a run that is resumed.
+        criterion, teacher: never change, and are made again by a run that is resumed.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     ema: Ema | None
+    criterion: Criterion
     teacher: Teacher | None
     history: History
     sums: Tensor

@@ -21,6 +21,8 @@ TAGS = {
     "ema_val_acc": "accuracy/val_ema",
     "val_top5_acc": "accuracy/val_top5",
     "ema_val_top5_acc": "accuracy/val_top5_ema",
+    "val_macro_acc": "accuracy/val_macro",
+    "ema_val_macro_acc": "accuracy/val_macro_ema",
     "lr": "schedule/lr",
     "val_image_size": "schedule/image_size",
     "epoch_seconds": "speed/epoch_seconds",

@@ -15,7 +15,7 @@ from tinybench.data.batches import Batch, TrainBatches, images_at_once, size_of_
 from tinybench.data.imageset import ImageSet
 from tinybench.inference.checkpoint import check_data, read_checkpoint
 from tinybench.inference.predictor import predict_logits
-from tinybench.metrics import topk_accuracy
+from tinybench.metrics import imbalanced, macro_mean, topk_accuracy
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime import distributed
 from tinybench.runtime.device import autocast, determinism, pick_device, synchronize
@@ -25,7 +25,6 @@ from tinybench.training.checkpoint import anchored, check_resume
 from tinybench.training.distill import distillation_loss
 from tinybench.training.freezing import set_training_mode
 from tinybench.training.history import History
-from tinybench.training.loss import build_criterion
 from tinybench.training.numerics import check_numerics, choose_numerics
 from tinybench.training.optimizer import learning_rate
 from tinybench.training.progress import Progress
@@ -185,7 +184,7 @@ def forward_backward(recipe: Recipe, state: TrainingState, piece: Batch, share: 
         logits = state.ddp_model(piece.images)
         teacher_logits = state.teacher(piece.images) if state.teacher else None
     logits = logits.float()
-    loss = piece.loss(logits, build_criterion(recipe))
+    loss = piece.loss(logits, state.criterion)
     if teacher_logits is not None:
         distilled = distillation_loss(logits, teacher_logits.float(), recipe.distill_temperature)
         loss = torch.lerp(loss, distilled, recipe.distill_weight)
@@ -216,14 +215,20 @@ def validate(model: nn.Module, images: ImageSet, recipe: Recipe, image_size: int
 
 
 def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """Plain cross entropy and accuracies (percent) of validation images: logits (N, classes), labels int64 (N,)."""
+    """Plain cross entropy and accuracies (percent) of validation images: logits (N, classes), labels int64 (N,).
+
+    Where the classes differ in size also the mean of their accuracies, val_macro_acc.
+    """
     val_loss = F.cross_entropy(logits, labels).item()
     logits, labels = logits.cpu(), labels.cpu()
-    return {
+    values = {
         "val_loss": val_loss,
         "val_acc": topk_accuracy(logits, labels, 1),
         "val_top5_acc": topk_accuracy(logits, labels, 5),
     }
+    if imbalanced(labels):
+        values["val_macro_acc"] = macro_mean(logits, labels, "recall")
+    return values
 
 
 def summary(recipe: Recipe, about: dict[str, Any], verbose: bool = False) -> str:
