@@ -47,7 +47,7 @@ class Recipe:
     branch)."""
     drop_path: Share = 0.0
     """Stochastic depth: probability of skipping the last residual block, rising linearly from 0 at the first (ResNet,
-    EfficientNet, ViT)."""
+    EfficientNet, ViT, Swin, ConvNeXt)."""
     model_options: dict[str, int | float | bool | str] = field(default_factory=dict)
     """Further options of the network's constructor, such as `patch_size 16` for the ViT."""
 
@@ -130,7 +130,7 @@ class Recipe:
     betas: tuple[Share, Share] = (0.9, 0.999)
     """Decay rates of the moving averages of gradient and squared gradient (adam, adamw, and the adamw in muon)."""
     weight_decay: NotNegative = 1e-3
-    """Weight decay of matrices and kernels; norms and biases have none."""
+    """Weight decay of matrices and kernels; norms, biases and relative positions have none."""
     clip_grad_norm: NotNegative = 0.0
     """Maximum L2 norm of the gradient of all weights together (0: no clipping)."""
     ema_decay: Share = 0.0

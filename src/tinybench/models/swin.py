@@ -56,7 +56,8 @@ class WindowAttention(nn.Module):
         qkv = self.qkv(x).view(B, rows, w, columns, w, 3, heads, dim // heads).permute(5, 0, 1, 3, 6, 2, 4, 7)
         q, k, v = qkv.reshape(3, B, rows * columns * heads, w * w, dim // heads).unbind()  # as if windows were heads
         bias = self.relative_position_bias[self.index].view(w * w, w * w, heads).permute(2, 0, 1)
-        bias = bias + shifted_mask(rows, columns, w, down, right, x.device)  # (windows, heads, w * w, w * w)
+        mask = shifted_mask if torch.compiler.is_compiling() else cached_mask  # the compiler works it out in its kernels
+        bias = bias + mask(rows, columns, w, down, right, x.device)  # (windows, heads, w * w, w * w)
         x = F.scaled_dot_product_attention(q, k, v, bias.flatten(0, 1).to(q.dtype))
         x = x.view(B, rows, columns, heads, w, w, dim // heads).permute(0, 1, 4, 2, 5, 3, 6)
         x = x.reshape(B, rows * w, columns * w, dim)
@@ -65,8 +66,6 @@ class WindowAttention(nn.Module):
         return self.project(x[:, :H, :W])
 
 
-@functools.cache
-@torch.inference_mode(False)  # made in evaluation, it also serves training
 def shifted_mask(rows: int, columns: int, window: int, down: int, right: int, device: torch.device) -> Tensor:
     """(windows, 1, tokens, tokens): minus infinity between tokens of a window that the shift brought together from
     opposite ends of the map, else 0."""
@@ -77,6 +76,9 @@ def shifted_mask(rows: int, columns: int, window: int, down: int, right: int, de
     region = 2 * regions[0][:, None, :, None] + regions[1][None, :, None, :]  # (rows, columns, window, window)
     region = region.view(rows * columns, 1, window * window)
     return torch.zeros((), device=device).masked_fill(region[..., None] != region[..., None, :], float("-inf"))
+
+
+cached_mask = functools.cache(torch.inference_mode(False)(shifted_mask))  # made in evaluation, it also serves training
 
 
 class Block(nn.Module):
