@@ -56,7 +56,7 @@ class WindowAttention(nn.Module):
         qkv = self.qkv(x).view(B, rows, w, columns, w, 3, heads, dim // heads).permute(5, 0, 1, 3, 6, 2, 4, 7)
         q, k, v = qkv.reshape(3, B, rows * columns * heads, w * w, dim // heads).unbind()  # as if windows were heads
         bias = self.relative_position_bias[self.index].view(w * w, w * w, heads).permute(2, 0, 1)
-        mask = shifted_mask if torch.compiler.is_compiling() else cached_mask  # the compiler works it out in its kernels
+        mask = shifted_mask if torch.compiler.is_compiling() else cached_mask  # the compiler makes it in its kernels
         bias = bias + mask(rows, columns, w, down, right, x.device)  # (windows, heads, w * w, w * w)
         x = F.scaled_dot_product_attention(q, k, v, bias.flatten(0, 1).to(q.dtype))
         x = x.view(B, rows, columns, heads, w, w, dim // heads).permute(0, 1, 4, 2, 5, 3, 6)
