@@ -140,7 +140,7 @@ def test_an_explanation_fits_the_image_and_the_guess(demo_data, tmp_path, image)
 def test_a_network_of_another_kind_is_refused(demo_data, tmp_path, image):
     predictor = Predictor(save(tmp_path / "best_model.pth", demo_data), CPU)
     predictor.model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
-    with pytest.raises(UserError, match="neither"):
+    with pytest.raises(UserError, match="Sequential has no feature map for Grad-CAM"):
         explain(predictor, image)
 
 

@@ -61,6 +61,8 @@ def test_scores_are_those_of_the_test(tmp_path, skill):
     assert scores(read) == pytest.approx(
         {
             "test_acc": metrics.topk_accuracy(logits, labels, 1),
+            "test_macro_acc": metrics.macro_mean(logits, labels, "recall"),
+            "test_macro_f1": metrics.macro_mean(logits, labels, "f1"),
             "test_top5_acc": metrics.topk_accuracy(logits, labels, 5),
             "nll": metrics.nll(logits, labels),
             "ece": metrics.ece(logits, labels),

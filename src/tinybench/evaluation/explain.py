@@ -74,7 +74,8 @@ def grad_cam(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     recorded = _inputs([pool]) if isinstance(pool, nn.Module) else _maps(model)
     with recorded as tensors, torch.enable_grad():
         logits = model(images.detach().requires_grad_())
-        gradients = torch.autograd.grad(logits.gather(1, labels[:, None]).sum(), tensors, allow_unused=True)
+        logit = logits.gather(1, labels[:, None]).sum()
+        gradients = torch.autograd.grad(logit, tensors, allow_unused=True) if tensors else ()
     for tensor, gradient in zip(reversed(tensors), reversed(gradients), strict=True):
         if gradient is not None and (slopes := _as_map(gradient)).any():
             weights = slopes.mean((2, 3), keepdim=True)
