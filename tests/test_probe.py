@@ -133,10 +133,10 @@ def test_what_is_no_vector_of_features_is_refused(fields, folders):
 
 def test_votes_are_weighed_by_similarity():
     known, labels = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-1.0, 0.0]]), torch.tensor([0, 1, 1])
-    votes = neighbours_votes(known, labels, torch.tensor([[3.0, 3.0]]), 2, 3)
+    votes = neighbours_votes(known, labels, torch.tensor([[3.0, 3.0]]), [1, 2], 3)[2]
     weight = math.exp(math.sqrt(0.5) / TEMPERATURE)
     torch.testing.assert_close(votes, torch.tensor([[weight, weight, 0.0]]))
-    assert neighbours_votes(known, labels, known, 99, 3).argmax(1).tolist() == [0, 1, 1]
+    assert neighbours_votes(known, labels, known, [99], 3)[99].argmax(1).tolist() == [0, 1, 1]
 
 
 def test_the_command_leaves_runs_that_are_tested_as_any_other(weights, folders, monkeypatch, capsys):

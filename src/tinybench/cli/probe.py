@@ -78,13 +78,16 @@ def main() -> None:
         )
         probe = Probe(probing_recipe(**fields, seed=seed), options)
         if seed == 0:
-            k = _best("nearest images", {k: probe.neighbours_accuracy(k) for k in arguments.neighbours})
+            voted = probe.neighbours_accuracies(arguments.neighbours)
+            k = _best("nearest images", voted)
             with tempfile.TemporaryDirectory() as folder:
                 tried = RunOptions(run_name="lr", results_dir=Path(folder), device=arguments.device)
                 accuracies = {lr: probe.train_head(lr, tried, overwrite=True).best()[1] for lr in arguments.lr}
             lr = _best("learning rate", accuracies)
+        else:
+            voted = probe.neighbours_accuracies([k])
         linear = probe.train_head(lr, options, arguments.overwrite).best()[1]
-        rows.append({"seed": seed, "linear": linear, "neighbours": probe.neighbours_accuracy(k)})
+        rows.append({"seed": seed, "linear": linear, "neighbours": voted[k]})
         print(f"seed {seed}: linear {linear:.2f} %, nearest images {rows[-1]['neighbours']:.2f} %", flush=True)
     for kind, what in (("linear", f"linear head, lr {lr:g}"), ("neighbours", f"{k} nearest images")):
         mean, low, high = mean_interval([row[kind] for row in rows])

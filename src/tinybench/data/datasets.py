@@ -28,8 +28,7 @@ from tinybench.data.prepare.torchvision_sets import SETS, pack_torchvision
 from tinybench.errors import UsageError, UserError, command, printable
 
 NAMES = (TINY_IMAGENET, demo.NAME, *SETS)  # all other data sets are folders
-# What networks trained on ImageNet expect.
-# Means and standard deviations of the channels, for pixels from 0 to 1.
+# Means and standard deviations of the channels, of pixels from 0 to 1, that networks trained on ImageNet expect.
 STATISTICS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),

@@ -16,7 +16,7 @@ from tinybench.errors import UserError
 from tinybench.inference.predictor import predict_logits
 from tinybench.recipe import Recipe
 from tinybench.runtime.files import atomic_path
-from tinybench.training.freezing import head_of
+from tinybench.training.freezing import head_names, head_of
 
 DIGEST = 16  # bytes
 PIECE = 8192  # images after which the features are written, so that a run that is stopped has them
@@ -90,11 +90,11 @@ class _UpToHead(nn.Module):
 
 
 def _fingerprint(model: nn.Module, images: ImageSet, recipe: Recipe) -> str:
-    head = {id(parameter) for parameter in head_of(model).parameters()}
+    head = head_names(model)
     about = (str(model), recipe.image_size, recipe.precision, images.mean, images.std)
     digest = hashlib.sha256(repr(about).encode())
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if id(tensor) not in head:
+        if name not in head:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:32]

@@ -22,6 +22,16 @@ def head_of(model: nn.Module) -> nn.Linear:
     return layers[-1]
 
 
+def head_names(model: nn.Module) -> set[str]:
+    """The names of the head's parameters in the network.
+
+    Raises:
+        UsageError: there is no linear layer.
+    """
+    head = {id(parameter) for parameter in head_of(model).parameters()}
+    return {name for name, parameter in model.named_parameters() if id(parameter) in head}
+
+
 def parts_of(model: nn.Module) -> dict[str, nn.Module]:
     """The modules with weights by name, in the order in which they are registered.
 

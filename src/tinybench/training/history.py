@@ -28,9 +28,8 @@ class History:
         return len(self.epochs.get("train_loss", ()))
 
     def append(self, values: dict[str, float]) -> None:
-        for name in tuple(
-            self.epochs if len(self) else values
-        ):  # what an earlier version began without is left out to the end
+        # What an earlier version began without is left out to the end.
+        for name in list(self.epochs) if len(self) else values:
             self.epochs.setdefault(name, []).append(values[name])
         if self._is_better(len(self), self.best_epoch):
             self.best_epoch = len(self)

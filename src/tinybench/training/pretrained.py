@@ -27,7 +27,7 @@ from tinybench.errors import UsageError, UserError, command
 from tinybench.inference.checkpoint import read_tensors
 from tinybench.libraries import LIBRARIES, is_of_library
 from tinybench.recipe import IMAGENET, PACKAGE, Recipe
-from tinybench.training.freezing import head_of
+from tinybench.training.freezing import head_names
 
 # Where programs keep a network's weights in a checkpoint, in the order in which they are looked for.
 WRAPPINGS = (
@@ -205,7 +205,7 @@ def weights_file(pretrained: str) -> Path:
 
 
 def _file_of_package(pretrained: str) -> Path:
-    """The weights in an installed package, whose code is not run; its name may go without a usual ending."""
+    """The weights in an installed package, whose code is not run; its name may go without _pytorch_model."""
     name = pretrained.removeprefix(PACKAGE)
     for full in (name, f"{name}_pytorch_model"):
         with contextlib.suppress(metadata.PackageNotFoundError, ValueError):
@@ -221,8 +221,7 @@ def _in_order(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]
     # Without the counters of the BatchNorms, which older files lack.
     own = {name: tensor for name, tensor in model.state_dict().items() if tensor.ndim}
     theirs = [tensor for tensor in weights.values() if tensor.ndim]
-    head = {id(parameter) for parameter in head_of(model).parameters()}
-    classes = {name for name, parameter in model.named_parameters() if id(parameter) in head}
+    classes = head_names(model)
     alike = len(own) == len(theirs) and all(
         given.ndim == tensor.ndim and given.shape[name in classes :] == tensor.shape[name in classes :]
         for given, (name, tensor) in zip(theirs, own.items(), strict=True)
@@ -241,9 +240,8 @@ def _state_dict(path: Path, model: nn.Module, class_ids: Sequence[str]) -> tuple
     source = f"{path} ({wrapping})" if wrapping else str(path)
     if content.get("class_ids", list(class_ids)) == list(class_ids):
         return source, state
-    head = {id(parameter) for parameter in head_of(model).parameters()}
-    names = {name for name, parameter in model.named_parameters() if id(parameter) in head}
-    return source, {name: tensor for name, tensor in state.items() if name not in names}
+    head = head_names(model)
+    return source, {name: tensor for name, tensor in state.items() if name not in head}
 
 
 def _read(path: Path) -> Any:

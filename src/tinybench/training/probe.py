@@ -6,6 +6,7 @@ but sees each image once instead of once an epoch.
 
 import dataclasses
 import time
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -114,29 +115,35 @@ class Probe:
                 files.save()
         return state.history
 
-    def neighbours_accuracy(self, k: int) -> float:
-        """Percent of the validation images whose class has the most votes of the k most similar training images."""
+    def neighbours_accuracies(self, counts: Collection[int]) -> dict[int, float]:
+        """Percent of the validation images whose class has the most votes of so many of the most similar training
+        images, by their number."""
         votes = neighbours_votes(
-            self.train_features, self.train_images.labels.to(self.device), self.val_features, k,
+            self.train_features, self.train_images.labels.to(self.device), self.val_features, counts,
             self.train_images.num_classes,
         )  # fmt: skip
-        return topk_accuracy(votes.cpu(), self.val_images.labels, 1)
+        return {k: topk_accuracy(those.cpu(), self.val_images.labels, 1) for k, those in votes.items()}
 
 
-def neighbours_votes(known: Tensor, labels: Tensor, features: Tensor, k: int, num_classes: int) -> Tensor:
-    """The votes for each class of the k nearest by cosine similarity s, each of weight exp(s / TEMPERATURE).
+def neighbours_votes(
+    known: Tensor, labels: Tensor, features: Tensor, counts: Collection[int], num_classes: int
+) -> dict[int, Tensor]:
+    """The votes for each class of the nearest by cosine similarity s, each of weight exp(s / TEMPERATURE).
 
     Args:
         known: float32 (N, D), with labels int64 (N,).
         features: float32 (M, D).
+        counts: how many vote.
 
     Returns:
-        float32 (M, num_classes).
+        float32 (M, num_classes), by how many vote.
     """
     known = F.normalize(known, dim=1)
-    pieces: list[Tensor] = []
-    for piece in F.normalize(features, dim=1).split(1024):
-        similarity, nearest = (piece @ known.T).topk(min(k, len(known)), dim=1)
-        votes = torch.zeros(len(piece), num_classes, device=piece.device)
-        pieces.append(votes.scatter_add_(1, labels[nearest], (similarity / TEMPERATURE).exp()))
-    return torch.cat(pieces)
+    votes = {k: torch.zeros(len(features), num_classes, device=features.device) for k in counts}
+    for rows in torch.arange(len(features)).split(1024):
+        piece = F.normalize(features[rows], dim=1)
+        similarity, nearest = (piece @ known.T).topk(min(max(counts), len(known)), dim=1)
+        weights = (similarity / TEMPERATURE).exp()
+        for k, those in votes.items():
+            those[rows] = those[rows].scatter_add_(1, labels[nearest[:, :k]], weights[:, :k])
+    return votes
