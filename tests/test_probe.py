@@ -155,3 +155,9 @@ def test_the_command_leaves_runs_that_are_tested_as_any_other(weights, folders, 
     assert read_json(folder / "seed1" / "test_results.json")["test_acc"] > 0
     with pytest.raises(UsageError, match="already holds a run"):
         main_of("probe", monkeypatch, *words, *places)
+
+
+@pytest.mark.parametrize("flag", ["--lr", "--neighbours"])
+def test_a_list_without_a_value_is_a_line(flag, monkeypatch):
+    with pytest.raises(UsageError, match=f"{flag} needs at least one value"):
+        main_of("probe", monkeypatch, "--model", "timm/resnet10t", "--pretrained", "x.pth", flag)

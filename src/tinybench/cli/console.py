@@ -84,8 +84,8 @@ def parse(
             recipe: Any = spec.type
             values[spec.name] = recipe(**{name: value for group in groups for name, value in group.items()})
             continue  # a recipe checks itself
-        required = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
-        if required and values[spec.name] == ():
+        # A flag that may also be None, such as --resume, has a meaning without a value.
+        if get_origin(spec.type) is tuple and values[spec.name] == () and stated([spec.name]):
             raise UsageError(f"--{spec.name} needs at least one value")
         validated(spec.type, values[spec.name], f"--{spec.name}", UsageError)
     return arguments(**values)
