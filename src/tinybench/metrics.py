@@ -4,6 +4,7 @@ A new metric is one function and one entry: it then stands in test_results.json,
 ensembles and the report. NumPy alone, so that what reads results need not wait for torch; tensors must be on the CPU.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,9 +12,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.special import log_softmax
+from scipy.special import log_softmax, logsumexp
 
 from tinybench.errors import printable
+
+COVERAGE = 0.8  # the share of the images that a network with a choice answers
+CONFORMAL = 0.9  # the share of the images whose label has to be in the set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +29,7 @@ class Metric:
         title, unit, help: in the report.
         better: which end of it.
         digits: after the decimal point, in the report.
-        line: how the console's line of results says it.
+        line: how the console's line of results says it; empty: not at all.
         interval: whether model_comparison.csv bounds the mean over seeds.
         imbalanced: whether it is computed only where the classes differ in size.
     """
@@ -35,7 +39,7 @@ class Metric:
     unit: str = ""
     better: Literal["high", "low"]
     digits: int
-    line: str
+    line: str = ""
     interval: bool = False
     imbalanced: bool = False
     help: str
@@ -90,6 +94,61 @@ def reliability_table(logits: ArrayLike, labels: ArrayLike, bins: int = 15) -> p
                 "count": count,
             }
         )
+
+
+def max_probability(logits: ArrayLike) -> np.ndarray:
+    """How sure a network is of its first class, float64 (N,) in [0, 1] (Hendrycks and Gimpel 2017,
+    https://arxiv.org/abs/1610.02136)."""
+    return np.exp(log_probabilities(logits).max(1))
+
+
+def negative_energy(logits: ArrayLike) -> np.ndarray:
+    """The logarithm of the sum of the exponentials of the logits, float64 (N,), which is large for images like those
+    trained on (Liu et al. 2020, https://arxiv.org/abs/2010.03759)."""
+    return np.asarray(logsumexp(np.asarray(logits).astype(np.float64), axis=1))
+
+
+def auroc(higher: ArrayLike, lower: ArrayLike) -> float:
+    """The probability that a score of the first kind is above one of the second; equal ones count half."""
+    first, second = np.asarray(higher), np.sort(np.asarray(lower))
+    below, up_to = (np.searchsorted(second, first, side) for side in ("left", "right"))
+    return float((below + up_to).mean() / 2 / len(second))
+
+
+def error_auroc(logits: ArrayLike, labels: ArrayLike) -> float:
+    """Of the maximum probability, for right against wrong answers; 0.5 where all are right, or all wrong."""
+    score, correct = max_probability(logits), np.asarray(logits).argmax(1) == np.asarray(labels)
+    return auroc(score[correct], score[~correct]) if 0 < correct.sum() < len(correct) else 0.5
+
+
+def selective_accuracy(logits: ArrayLike, labels: ArrayLike, coverage: float = COVERAGE) -> float:
+    """Percent right among the images that the network is surest of (Geifman and El-Yaniv 2017,
+    https://arxiv.org/abs/1705.08500).
+
+    Args:
+        coverage: the share of the images that it answers.
+    """
+    surest = np.argsort(-max_probability(logits), kind="stable")[: math.ceil(coverage * len(np.asarray(labels)))]
+    return 100 * float((np.asarray(logits).argmax(1) == np.asarray(labels))[surest].mean())
+
+
+def conformal_set_size(logits: ArrayLike, labels: ArrayLike, coverage: float = CONFORMAL) -> float:
+    """Mean number of classes in the smallest sets that hold the label of so large a share of images, at least, whatever
+    the network's probabilities are worth (split conformal prediction, Sadinle et al. 2019,
+    https://arxiv.org/abs/1609.00451).
+
+    A set holds the classes above a threshold. It is found on every other image, for the images between them, and the
+    other way round: test images stand class by class, so that both halves have as many of each.
+    """
+    probabilities, labels = np.exp(log_probabilities(logits)), np.asarray(labels)
+    of_label = np.take_along_axis(probabilities, labels[:, None], 1)[:, 0]
+    sizes = []
+    for half in (0, 1):
+        known = np.sort(of_label[half::2])
+        allowed = math.floor((1 - coverage) * (len(known) + 1))  # labels that may be left out
+        threshold = known[allowed - 1] if allowed else 0.0
+        sizes.append((probabilities[1 - half :: 2] >= threshold).sum(1))
+    return float(np.concatenate(sizes).mean())
 
 
 def confusion_matrix(logits: ArrayLike, labels: ArrayLike) -> np.ndarray:
@@ -160,6 +219,20 @@ METRICS: dict[str, Metric] = {
         compute=ece, title="ECE", better="low", digits=3, line="ECE {:.4f}",
         help="Expected calibration error: how far confidence and accuracy lie apart; 0 is perfect.",
     ),
+    "selective_acc": Metric(
+        compute=selective_accuracy, title=f"Top-1, surest {100 * COVERAGE:.0f} %", unit="%", better="high", digits=2,
+        help=f"Top-1 on the {100 * COVERAGE:.0f} % of the test images whose first class is the most probable: what a "
+        "network is worth that may leave the others to somebody else.",
+    ),
+    "error_auroc": Metric(
+        compute=error_auroc, title="AUROC of errors", better="high", digits=3,
+        help="How often the first class of a right answer is more probable than that of a wrong one; 0.5 is chance.",
+    ),
+    "conformal_set_size": Metric(
+        compute=conformal_set_size, title=f"Classes for {100 * CONFORMAL:.0f} %", better="low", digits=1,
+        help=f"Mean size of the sets of classes that hold the right one for {100 * CONFORMAL:.0f} % of images or more "
+        "(split conformal prediction, one half of the test images setting the threshold for the other).",
+    ),
 }  # fmt: skip
 
 
@@ -177,5 +250,6 @@ def scores(logits: ArrayLike, labels: ArrayLike) -> dict[str, float]:
 
 def score_line(name: str, results: Mapping[str, Any]) -> str:
     """The metrics of a run or an ensemble as a row of the console's table."""
-    numbers = "   ".join(metric.line.format(results[key]) for key, metric in METRICS.items() if key in results)
+    known = {key: metric for key, metric in METRICS.items() if key in results and metric.line}
+    numbers = "   ".join(metric.line.format(results[key]) for key, metric in known.items())
     return f"{printable(name):<24} {numbers}"

@@ -1,34 +1,71 @@
-"""Write a trained network in half precision, to share: `python src/export.py --run RUN --output FILE`.
+"""Write a trained network for other programs: `python src/export.py --run RUN --format onnx`.
 
-Without --run, it is the network that infer.py would ask. The file is half the size of best_model.pth, and every command
-takes it as --checkpoint, or as the best_model.pth of a run.
+Without --run, it is the network that infer.py would ask. The file goes beside the checkpoint, where infer.py finds
+network.onnx and answers from it in a second. What is written is compared with the checkpoint on held-out validation
+images, and kept only if it answers the same.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tinybench.cli import console
-from tinybench.cli.run_arguments import RunArguments
-from tinybench.errors import UsageError, printable
-from tinybench.runs import find_checkpoint
+from tinybench.cli.run_arguments import NetworkArguments
+from tinybench.errors import printable
+from tinybench.recipe import Count
 
 
 @dataclass(kw_only=True)
-class Arguments(RunArguments):
-    output: Path
-    """File to write."""
+class Arguments(NetworkArguments):
+    format: Literal["onnx", "torch_export", "safetensors", "pth"] = "onnx"
+    """onnx and torch_export: a graph from uint8 images to logits and probabilities, the preprocessing in it;
+    safetensors (with a .json beside it) and pth: weights, which every command takes as --checkpoint."""
+    output: Path | None = None
+    """File to write (default: network.onnx, network_int8.onnx, … beside the checkpoint)."""
+    overwrite: bool = False
+    """Replace the file that is already there."""
+    half: bool = False
+    """Store weights in half precision, which is half the bytes; not of torch_export."""
+    int8: bool = False
+    """Quantize weights and activations to 8 bits, the ranges taken from training images; onnx alone."""
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    """Of the uint8 images that onnx and torch_export take: (B, 3, S, S) or (B, S, S, 3)."""
+    parity_images: Count = 1000
+    """Validation images to compare on."""
+    calibration_images: Count = 512
+    """Training images to find the ranges of activations with."""
+    data_dir: Path = Path("data")
+    """Where the data sets are."""
+    dataset: str = ""
+    """Where the run's data set is now, if it has moved; the images must be the same."""
 
 
 def main() -> None:
     arguments = console.parse(Arguments, __doc__)
-    from tinybench.inference.checkpoint import read_checkpoint, to_half, write_checkpoint
-
     arguments.check()
-    source = find_checkpoint(arguments.results_dir, arguments.picked())
-    if arguments.output.exists():
-        raise UsageError(f"{arguments.output} is there already; choose another --output")
-    checkpoint = to_half(read_checkpoint(source))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    write_checkpoint(arguments.output, checkpoint)
-    size = arguments.output.stat().st_size / 1e6
-    print(printable(f"{arguments.output}: {checkpoint['model']} of {source} in half precision, {size:.1f} MB"))
+    form = arguments.format
+    graph = form in ("onnx", "torch_export")
+    console.require(graph, ["layout"], "goes with --format onnx and torch_export")
+    console.require(form != "torch_export", ["half"], "goes with --format onnx, safetensors and pth")
+    console.require(form == "onnx" and not arguments.half, ["int8"], "goes with --format onnx, without --half")
+    console.require(arguments.int8, ["calibration_images"], "goes with --int8")
+    from tinybench.export.write import ExportOptions, check_target, default_output, export
+    from tinybench.runtime.device import pick_device
+
+    source = arguments.source()
+    options = ExportOptions(
+        format=form,
+        half=arguments.half,
+        int8=arguments.int8,
+        layout=arguments.layout,
+        parity_images=arguments.parity_images,
+        calibration_images=arguments.calibration_images,
+        data_dir=arguments.data_dir,
+        dataset=arguments.dataset,
+        device=pick_device(arguments.device),
+    )
+    output = arguments.output or default_output(source, options)
+    check_target(output, options, overwrite=arguments.overwrite)
+    parity = export(source, output, options)
+    print(printable(f"{output}: {source} in {options.arithmetic}, {output.stat().st_size / 1e6:.1f} MB"))
+    print(f"  {parity}")

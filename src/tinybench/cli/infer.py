@@ -1,7 +1,8 @@
 """Ask a trained network about images: `python src/infer.py --image x.jpg --top_k 5`.
 
 --image takes files and folders. Without --run, the network that knows the most classes answers; of several on one data
-set, the one with the best validation accuracy.
+set, the one with the best validation accuracy. If export.py has put a network.onnx beside its checkpoint, that answers,
+within a second.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from tinybench.errors import UsageError, UserError, printable
 from tinybench.recipe import Count
 
 if TYPE_CHECKING:
+    from tinybench.inference.onnx import OnnxPredictor
     from tinybench.inference.predictor import Predictor
 
 
@@ -34,7 +36,7 @@ def main() -> int:
     arguments = console.parse(Arguments, __doc__)
     arguments.check()
     paths = list(list_images(list(arguments.image)))
-    predictor = arguments.predictor()
+    predictor = arguments.answerer()
     if not arguments.json:
         print(introduction(predictor))
     classified, failures = [], 0
@@ -59,7 +61,7 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def introduction(predictor: "Predictor") -> str:
+def introduction(predictor: "Predictor | OnnxPredictor") -> str:
     """Which network classifies, in a line."""
     checkpoint = predictor.checkpoint
     return printable(
@@ -75,7 +77,7 @@ def list_images(paths: list[Path]) -> Iterator[Path]:
         UsageError: a folder without images.
     """
     from tinybench.data.prepare.decode import IMAGE_SUFFIXES
-    from tinybench.data.prepare.folders import is_image, list_files
+    from tinybench.data.prepare.listing import is_image, list_files
 
     for path in paths:
         if not path.is_dir():

@@ -10,6 +10,7 @@ from tinybench.recipe import Device
 from tinybench.runs import find_checkpoint, pick_runs
 
 if TYPE_CHECKING:
+    from tinybench.inference.onnx import OnnxPredictor
     from tinybench.inference.predictor import Predictor
 
 
@@ -75,5 +76,24 @@ class NetworkArguments(RunArguments):
         from tinybench.inference.predictor import Predictor
         from tinybench.runtime.device import pick_device
 
-        checkpoint = self.checkpoint or find_checkpoint(self.results_dir, self.picked())
-        return Predictor(checkpoint, pick_device(self.device))
+        return Predictor(self.source(), pick_device(self.device))
+
+    def answerer(self) -> "Predictor | OnnxPredictor":
+        """As `predictor`, or the network that export.py wrote beside the checkpoint, which answers without torch."""
+        from tinybench.inference.onnx import OnnxPredictor, exported_beside
+
+        source = self.source()
+        if source.suffix == ".onnx":
+            if self.device not in ("auto", "cpu"):
+                raise UsageError(f"{source} runs on the CPU; --device {self.device} needs the checkpoint")
+            return OnnxPredictor(source)
+        may_be_exported = not self.checkpoint and self.device in ("auto", "cpu")
+        return (exported_beside(source) if may_be_exported else None) or self.predictor()
+
+    def source(self) -> Path:
+        """The file of the network that is named; where none is, see `find_checkpoint`.
+
+        Raises:
+            UsageError: there is no such run, or none at all.
+        """
+        return self.checkpoint or find_checkpoint(self.results_dir, self.picked())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tinybench.cli import console
 from tinybench.cli.figure_arguments import FLAGS, FigureArguments
+from tinybench.cli.infer import list_images
 from tinybench.cli.run_arguments import NetworkArguments
 from tinybench.errors import UsageError, UserError
 from tinybench.recipe import Count, CountOrNone
@@ -32,6 +33,9 @@ class Arguments(FigureArguments, NetworkArguments):
     """Also average each image's probabilities with those of its mirror image; reported under keys of its own."""
     calibrate: bool = False
     """Also fit a temperature on the run's validation images, and report likelihood and calibration with it."""
+    foreign: tuple[Path, ...] = ()
+    """Also find out how well the network tells these images, files or folders of none of its classes, from the test
+    images, by its maximum probability and by its energy."""
     robustness: bool = False
     """Also test on corrupted, attacked and partly hidden images; written to robustness.json. Takes some 200 times as
     long."""
@@ -59,6 +63,9 @@ def main() -> int:
     console.require(arguments.robustness, ["robustness_images"], "goes with --robustness")
     console.require(arguments.errors, ["output_dir", *FLAGS], "goes with --errors")
     arguments.check_figures()
+    exported = arguments.checkpoint is not None and arguments.checkpoint.suffix == ".onnx"
+    why = f"does nothing with {arguments.checkpoint}, which ONNX Runtime runs on the CPU as it stands there"
+    console.require(not exported, ["weights", "precision", "robustness", "device", "model_file"], why)
     runs = arguments.picked()
     named = bool(runs or arguments.checkpoint)
     if arguments.dataset and not named:
@@ -67,13 +74,14 @@ def main() -> int:
         raise UsageError("--again goes without --run and --checkpoint: what is named is always tested")
     options = EvalOptions(
         data_dir=arguments.data_dir,
-        device=pick_device(arguments.device),
+        device=pick_device("cpu" if exported else arguments.device),
         weights=arguments.weights,
         batch_size=arguments.batch_size,
         precision=arguments.precision,
         tta=arguments.tta,
         calibrate=arguments.calibrate,
         dataset=arguments.dataset,
+        foreign=tuple(list_images(list(arguments.foreign))),
     )
     if arguments.checkpoint:
         checkpoints = {arguments.checkpoint.stem: arguments.checkpoint}

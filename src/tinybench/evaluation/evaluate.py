@@ -22,6 +22,7 @@ from tinybench.errors import UserError, printable
 from tinybench.evaluation.calibration import fit_temperature
 from tinybench.formats import SHOWN
 from tinybench.inference.checkpoint import check_data, weights_fingerprint
+from tinybench.inference.onnx import OnnxPredictor
 from tinybench.inference.predictor import Predictor
 from tinybench.recipe import Recipe
 from tinybench.runs import CHECKPOINTS, PREDICTIONS, Weights
@@ -49,12 +50,15 @@ class EvalOptions:
     calibrate: bool = False
     dataset: str = ""
     """Where the images of the run's data set are now, if not where they were in training."""
+    foreign: tuple[Path, ...] = ()
+    """Images of none of the classes, to find out how well the network tells them."""
 
 
 # What an option adds to the results of a test.
 ADDED = {
     "tta": ("tta_loss", "tta_acc", "tta_top5_acc"),
     "calibrate": ("temperature", "nll_calibrated", "ece_calibrated"),
+    "foreign": ("foreign",),
 }
 
 
@@ -86,19 +90,22 @@ class TestedNetwork:
         kind: Literal["model", "ema"] = "ema" if options.weights == "ema" else "model"
         self.path, self.options = path, options
         self.name = weights_name(path, options.weights)
-        self.predictor = Predictor(
-            path,
-            options.device,
-            weights=kind,
-            precision=options.precision,
-            channels_last=True,
-            batch_size=options.batch_size,
-        )
+        self.predictor: Predictor | OnnxPredictor
+        if path.suffix == ".onnx":
+            self.predictor = OnnxPredictor(path, batch_size=options.batch_size)
+            fingerprint = self.predictor.fingerprint
+        else:
+            self.predictor = Predictor(
+                path,
+                options.device,
+                weights=kind,
+                precision=options.precision,
+                channels_last=True,
+                batch_size=options.batch_size,
+            )
+            fingerprint = weights_fingerprint(self.predictor.checkpoint, kind)
         self.checkpoint = self.predictor.checkpoint
-        self.tested = {
-            "weights_fingerprint": weights_fingerprint(self.checkpoint, kind),
-            "precision": self.predictor.precision,
-        }
+        self.tested = {"weights_fingerprint": fingerprint, "precision": self.predictor.precision}
         self.images = load_test_images(self.checkpoint, options.data_dir, options.dataset)
 
     def result_path(self, name: str) -> Path:
@@ -181,12 +188,14 @@ def evaluate(network: TestedNetwork) -> dict[str, Any]:
         UserError: training diverged, the validation images are missing, or the files cannot be written.
     """
     checkpoint, images, options = network.checkpoint, network.images, network.options
-    added: dict[str, float] = {}
+    added: dict[str, Any] = {}
     with progress(network, len(images) * (1 + options.tta)) as bar:
         started = time.perf_counter()
         logits = network.predictor.logits(images, tick=bar.update)
         synchronize(options.device)
         seconds = time.perf_counter() - started
+        if options.foreign:
+            added["foreign"] = told_from(network, logits.cpu())
         logits, labels = as_stored(logits.cpu()), images.labels
         if options.tta:
             added |= with_tta(network.predictor.logits(images, flip_tta=True, tick=bar.update).cpu(), labels)
@@ -285,7 +294,7 @@ def calibrated(network: TestedNetwork, logits: Tensor, labels: Tensor) -> dict[s
     Raises:
         UserError: the training images are missing, or no longer those that the validation images were held out of.
     """
-    images = load_validation_images(network.checkpoint, network.options.data_dir, network.options.dataset)
+    _, images = load_own_images(network.checkpoint, network.options.data_dir, network.options.dataset)
     with progress(network, len(images)) as bar:
         temperature = fit_temperature(network.predictor.logits(images, tick=bar.update).cpu(), images.labels)
     return {
@@ -302,6 +311,30 @@ def with_tta(logits: Tensor, labels: Tensor) -> dict[str, float]:
         "tta_acc": metrics.topk_accuracy(logits, labels, 1),
         "tta_top5_acc": metrics.topk_accuracy(logits, labels, 5),
     }
+
+
+# By which test images may be told from those of none of the classes; test images have the larger ones.
+SCORES = {"max_probability": metrics.max_probability, "energy": metrics.negative_energy}
+
+
+def told_from(network: TestedNetwork, logits: Tensor) -> dict[str, Any]:
+    """How well each of SCORES tells the foreign images from the test images, whose logits are given.
+
+    auroc: how often the score of a test image is above that of a foreign one; fpr95: the percentage of foreign images
+    that pass where 95 % of the test images do.
+
+    Raises:
+        UserError: an image cannot be read.
+    """
+    paths, size = network.options.foreign, network.options.batch_size
+    batches = [network.predictor.logits_of_files(paths[start : start + size]) for start in range(0, len(paths), size)]
+    foreign = np.concatenate([torch.as_tensor(batch).cpu().numpy() for batch in batches])
+    found: dict[str, Any] = {"images": len(paths)}
+    for name, score in SCORES.items():
+        own, others = score(logits), score(foreign)
+        passing = float((others >= np.quantile(own, 0.05)).mean())
+        found[name] = {"auroc": metrics.auroc(own, others), "fpr95": 100 * passing}
+    return found
 
 
 def load_test_images(checkpoint: dict[str, Any], data_dir: Path, dataset: str = "") -> ImageSet:
@@ -323,16 +356,19 @@ def load_test_images(checkpoint: dict[str, Any], data_dir: Path, dataset: str = 
     return replace(images, name=checkpoint["dataset"])  # a folder may bear another name by now
 
 
-def load_validation_images(checkpoint: dict[str, Any], data_dir: Path, dataset: str = "") -> ImageSet:
-    """The images that the run held out of its training images.
+def load_own_images(checkpoint: dict[str, Any], data_dir: Path, dataset: str = "") -> tuple[ImageSet, ImageSet]:
+    """The images that the run was trained on, and those that it held out.
+
+    Args:
+        dataset: as of `load_test_images`.
 
     Raises:
         UserError: the training images are missing, or not those that the network was trained on.
     """
     recipe = Recipe.from_dict(checkpoint["recipe"])
-    _, images = load_images(replace(recipe, dataset=dataset or recipe.dataset), data_dir)
-    check_data(checkpoint, images, dataset or recipe.dataset)
-    return images
+    train_images, val_images = load_images(replace(recipe, dataset=dataset or recipe.dataset), data_dir)
+    check_data(checkpoint, train_images, dataset or recipe.dataset)
+    return train_images, val_images
 
 
 def as_stored(logits: Tensor) -> Tensor:
@@ -365,6 +401,10 @@ def result_line(name: str, results: dict[str, Any]) -> str:
         line += f"   at temperature {results['temperature']:.3f}: ECE {results['ece_calibrated']:.4f}"
     if "tta_acc" in results:
         line += f"   with TTA: top-1 {results['tta_acc']:.2f} %, top-5 {results['tta_top5_acc']:.2f} %"
+    if "foreign" in results:
+        foreign = results["foreign"]
+        numbers = ", ".join(f"{foreign[name]['auroc']:.3f} by {name.replace('_', ' ')}" for name in SCORES)
+        line += f"   {foreign['images']:,} foreign images: AUROC {numbers}"
     if results.get("compared_fingerprints") == ["train"]:
         line += "   (its checkpoint names the training images only; that the test images are the same is not known)"
     return line

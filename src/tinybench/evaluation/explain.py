@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tinybench.errors import UserError
-from tinybench.inference.predictor import Guess, Predictor
+from tinybench.inference.about import Guess
+from tinybench.inference.predictor import Predictor
 from tinybench.models.vit import Attention
 
 

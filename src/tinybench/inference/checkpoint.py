@@ -2,6 +2,7 @@
 
 A checkpoint is a dict of tensors and plain types. It is read with `weights_only=True`, so a stranger's file cannot run
 code. `best_model.pth` holds a network and what is needed to use it, `last.pth` also what is needed to go on training.
+A .safetensors file with a .json of the same name beside it is one too.
 """
 
 import hashlib
@@ -10,22 +11,25 @@ import pickle
 import re
 import shlex
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from annotated_types import Interval
 from pydantic import with_config
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 from typing_extensions import TypedDict
 
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UsageError, UserError
-from tinybench.formats import Color, Count
+from tinybench.formats import Count
+from tinybench.inference.about import About
 from tinybench.models import build_model
 from tinybench.recipe import Recipe
-from tinybench.runtime.files import atomic_path
+from tinybench.runtime.files import atomic_path, atomic_paths, json_text, read_json
 from tinybench.validation import STRICT, validated
 
 FORMAT = 1
@@ -45,36 +49,19 @@ class SavedTraining(TypedDict):
 
 @with_config(STRICT)
 class _Checkpoint(TypedDict, total=False):
-    val_fingerprint: str
-    test_fingerprint: str
-    white: Annotated[float, Interval(ge=0)]
     ema_state_dict: dict[str, Tensor]
     training: SavedTraining
 
 
 @with_config(STRICT)
-class Checkpoint(_Checkpoint):
+class Checkpoint(About, _Checkpoint):
     """What every checkpoint holds, see `network_checkpoint`."""
 
-    model: str
-    model_options: dict[str, Any]
-    num_classes: Annotated[int, Interval(ge=1, le=1_000_000)]
-    image_size: Annotated[int, Interval(ge=1, le=4096)]
-    class_ids: list[str]
-    class_names: list[str]
-    mean: Color
-    std: Color
-    dataset: str
-    fingerprint: str
-    recipe: dict[str, Any]
-    epoch: Count
-    val_acc: float
-    weights: str
     state_dict: dict[str, Tensor]
 
 
 KEYS = Checkpoint.__required_keys__
-NETWORK_KEYS = (KEYS | Checkpoint.__optional_keys__) - {"ema_state_dict", "training"}  # what using the network needs
+ABOUT_KEYS = About.__required_keys__ | About.__optional_keys__
 
 
 def network_options(recipe: Recipe) -> dict[str, Any]:
@@ -152,8 +139,29 @@ def to_half(checkpoint: dict[str, Any]) -> dict[str, Any]:
     for name, weight in weights.items():
         if not weight.isfinite().all():
             raise UserError(f"{name} holds weights that are too large for half precision, or not finite")
-    kept = sorted(checkpoint.keys() & {"format", *NETWORK_KEYS})
-    return {**{key: checkpoint[key] for key in kept}, "state_dict": weights}
+    return network_alone(checkpoint) | {"state_dict": weights}
+
+
+def network_alone(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint without what resuming needs."""
+    return {**about(checkpoint), "state_dict": checkpoint["state_dict"]}
+
+
+def about(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of its network, without the weights and without what resuming needs."""
+    return {key: checkpoint[key] for key in sorted(checkpoint.keys() & {"format", *ABOUT_KEYS})}
+
+
+def write_safetensors(path: Path, checkpoint: dict[str, Any]) -> None:
+    """Write the network's weights for programs that read no pickles, and what the checkpoint says of it into a .json.
+
+    Raises:
+        UserError: the disk is full or not writable.
+    """
+    weights = {name: tensor.contiguous().clone() for name, tensor in checkpoint["state_dict"].items()}  # shares nothing
+    with atomic_paths(path, path.with_suffix(".json")) as (tensors, said):
+        save_file(weights, tensors, metadata={"format": "pt"})
+        said.write_text(json_text(about(checkpoint)), encoding="utf-8")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -162,7 +170,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, damaged, or no checkpoint of tinybench's.
     """
+    if path.suffix == ".onnx":
+        raise UserError(f"{path} is an exported network, for test.py and infer.py; here, its checkpoint is needed")
     checkpoint = read_tensors(path)
+    if path.suffix == ".safetensors":
+        checkpoint = {**read_json(path.with_suffix(".json"), dict[str, Any]), "state_dict": checkpoint}
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT or KEYS - checkpoint.keys():
         raise UserError(f"{path} is no checkpoint that this version of tinybench wrote")
     validated(Checkpoint, checkpoint, f"{path} is damaged")
@@ -172,18 +184,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def read_tensors(path: Path) -> Any:
-    """Read what torch.save wrote of tensors and plain types onto the CPU.
+    """Read what torch.save wrote of tensors and plain types, or a .safetensors file, onto the CPU.
 
     Raises:
         UserError: the file is missing or damaged, or holds more than that.
     """
     try:
         _check_size(path)
+        if path.suffix == ".safetensors":
+            return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged or no safetensors file: {error}") from error
     except pickle.UnpicklingError as error:
         raise UserError(_refusal(path, str(error))) from error
     except Exception as error:  # torch raises RuntimeError, EOFError, KeyError and others for damaged files
@@ -252,8 +268,8 @@ def weights_fingerprint(checkpoint: dict[str, Any], weights: Literal["model", "e
     Raises:
         UserError: the checkpoint has no such weights.
     """
-    about = ("model", "model_options", "image_size", "class_ids", "mean", "std")
-    digest = hashlib.sha256(repr([checkpoint[key] for key in about]).encode())
+    keys = ("model", "model_options", "image_size", "class_ids", "mean", "std")
+    digest = hashlib.sha256(repr([checkpoint[key] for key in keys]).encode())
     for name, tensor in _state_dict(checkpoint, weights).items():
         digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,17 +17,11 @@ from tinybench.data.batches import eval_batches
 from tinybench.data.imageset import ImageSet
 from tinybench.data.prepare.decode import decode_square
 from tinybench.errors import UserError
+from tinybench.inference.about import Guess, Tick, ignore, likeliest
 from tinybench.inference.checkpoint import load_network, read_checkpoint
 from tinybench.recipe import Recipe
 from tinybench.runtime.device import autocast, check_precision, has_bf16, memory_format, nhwc_is_right
 from tinybench.runtime.progress import Heartbeat
-
-# Told how many more images have passed through the network.
-Tick = Callable[[int], object]
-
-
-def ignore(_: int) -> None:
-    """A Tick for those who do not ask."""
 
 
 @torch.inference_mode()
@@ -62,7 +56,7 @@ def predict_logits(
             out = model(batch).float()
             if flip_tta:
                 mirrored = model(batch.flip(3)).float()
-                out = torch.logaddexp(out.log_softmax(1), mirrored.log_softmax(1)) - math.log(2)
+                out = mean_of_probabilities(out, mirrored)
         out = out[:rows]
         logits.append(out)
         if heartbeat.is_due():
@@ -71,16 +65,6 @@ def predict_logits(
         tick(len(out))
         del batch  # before the next one is made
     return torch.cat(logits)
-
-
-@dataclass(frozen=True)
-class Guess:
-    """One of the likeliest classes of an image; rank counts from 1."""
-
-    rank: int
-    name: str
-    class_id: str
-    probability: float
 
 
 def _own_precision(recipe: Recipe, device: torch.device) -> str:
@@ -92,6 +76,11 @@ def _own_precision(recipe: Recipe, device: torch.device) -> str:
             return "fp16"
         case _:
             return "fp32"
+
+
+def mean_of_probabilities(logits: Tensor, others: Tensor) -> Tensor:
+    """The logarithm of the mean of the probabilities that two sets of logits give."""
+    return torch.logaddexp(logits.log_softmax(1), others.log_softmax(1)) - math.log(2)
 
 
 class Predictor:
@@ -200,12 +189,7 @@ class Predictor:
             UserError: as `logits_of_files`.
         """
         probabilities = self.logits_of_files([path])[0].softmax(0)
-        values, indices = probabilities.topk(min(top_k, len(probabilities)))
-        names, class_ids = self.checkpoint["class_names"], self.checkpoint["class_ids"]
-        return [
-            Guess(rank, names[index], class_ids[index], value)
-            for rank, (value, index) in enumerate(zip(values.tolist(), indices.tolist(), strict=True), start=1)
-        ]
+        return likeliest(probabilities.cpu().numpy(), self.checkpoint, top_k)
 
     def decode(self, paths: Sequence[Path]) -> Tensor:
         """Image files as the network sees them: uint8 (N, 3, image_size, image_size) on the CPU.

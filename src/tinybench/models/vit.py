@@ -152,7 +152,7 @@ class ViT(nn.Module):
         if x.shape[-1] % self.patch_size or x.shape[-2] != x.shape[-1]:
             raise ValueError(f"patches of {self.patch_size} pixels do not tile an image of {(*x.shape[-2:],)}")
         x = self.patch_embedding(x).flatten(2).transpose(1, 2)  # (B, 64, 384)
-        x = torch.cat((self.class_token.expand(len(x), -1, -1), x), dim=1)  # (B, 65, 384)
+        x = torch.cat((self.class_token.expand(x.shape[0], -1, -1), x), dim=1)  # (B, 65, 384)
         x = self.dropout(x + self.positions(x.shape[1] - 1))
         x = self.blocks(x)
         return self.head(self.norm(x[:, 0]))

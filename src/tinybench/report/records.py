@@ -16,7 +16,7 @@ from tinybench.errors import UserError, command
 from tinybench.metrics import METRICS
 from tinybench.results.classes import ClassResults, mistakes_of, run_classes
 from tinybench.results.colors import NETWORK_TITLES, recipe_looks
-from tinybench.results.comparison import TABLE, harmless, recipe_row
+from tinybench.results.comparison import TABLE, exported_rows, harmless, recipe_row
 from tinybench.results.costs import devices
 from tinybench.results.groups import Protocol, averaged, by_protocol, distinct, group_runs, recipe_label
 from tinybench.results.predictions import correct_by_recipe
@@ -181,9 +181,13 @@ def make_boards(runs: Sequence[RunResults], lines: Sequence[dict[str, str]]) -> 
     rows: dict[tuple[str, Protocol], list[Row]] = defaultdict(list)
     # Where a recipe has runs of two tasks, the line is of the one with more.
     for protocol, group in sorted(groups, key=lambda item: -len(item[1].runs)):
-        cells = left.pop(_line_of(group.runs[0]), None) or _cells(group.runs)
+        cells = left.pop(_line_of(group.runs[0]), None) or _as_text(recipe_row(group.runs))
         cells.setdefault("best_weights", averaged(group.runs))  # which a table of an earlier version lacks
         rows[group.plan, protocol].append(Row(group.label, group.model, cells, group.runs))
+        for row in exported_rows(group.runs):
+            left.pop((harmless(group.plan), harmless(row["recipe"])), None)
+            label = recipe_label(group.plan, row["recipe"], group.runs[0].network)
+            rows[group.plan, protocol].append(Row(label, group.model, _as_text(row)))
     orphans = defaultdict(list)
     for (plan, recipe), line in left.items():
         model = line.get("model") or recipe
@@ -197,8 +201,8 @@ def _line_of(run: RunResults) -> tuple[str, str]:
     return harmless(run.plan), harmless(run.recipe)
 
 
-def _cells(runs: Sequence[RunResults]) -> dict[str, str]:
-    return {name: "" if pd.isna(value) else str(value) for name, value in recipe_row(runs).items()}
+def _as_text(row: dict[str, Any]) -> dict[str, str]:
+    return {name: "" if pd.isna(value) else str(value) for name, value in row.items()}
 
 
 def notices(board: Board, measured: Collection[str]) -> list[str]:
@@ -226,6 +230,7 @@ def notices(board: Board, measured: Collection[str]) -> list[str]:
     tests = [run.tests["best"] for run in runs if "best" in run.tests]
     if len({test["dataset"].get("fingerprint") for test in tests if "dataset" in test}) > 1:
         found.append("These runs were tested on different test images (their fingerprints differ): do not rank them.")
+    rows = [row for row in rows if row.runs]  # not the exported networks
     if stale := [row.label for row in rows if row.cells.get("seeds", "") not in ("", *_seed_counts(row))]:
         found.append(f"{TABLE} counts other seeds than are here: {listed(stale)}. It may be out of date.")
     epochs = [run.planned_epochs for run in runs]

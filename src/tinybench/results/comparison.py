@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import isclose, nan
 from pathlib import Path
 from statistics import fmean
@@ -13,6 +14,7 @@ import pandas as pd
 from tinybench.errors import UserError, notice, printable
 from tinybench.metrics import METRICS
 from tinybench.results.groups import averaged, group_runs
+from tinybench.results.predictions import test_scores
 from tinybench.results.runs import RunResults, load_runs, read_table
 from tinybench.runtime.files import write_text
 from tinybench.stats.intervals import mean_interval
@@ -69,6 +71,8 @@ def _equal(one: str, other: str) -> bool:
 def comparison_table(runs: list[RunResults]) -> pd.DataFrame:
     """A row for each model of each plan, the most accurate first; runs that are not finished are left out.
 
+    A network that was exported and tested has a row of its own below the same plan, see `exported_rows`.
+
     Accuracies and ECE's companions as in test_results.json: percent, nats, shares. low and high bound the 95 %
     interval of the mean over seeds (Student's t), and are empty for a single seed. Times in seconds, latency in
     milliseconds at batch 1, memory in MiB, flops of one image's forward pass (a multiply-add is two). best_weights says
@@ -79,7 +83,8 @@ def comparison_table(runs: list[RunResults]) -> pd.DataFrame:
     groups = [group for plan in {run.plan for run in finished} for group in group_runs(_of(finished, plan))]
     if not groups:
         return pd.DataFrame(columns=["plan"])
-    table = pd.DataFrame([recipe_row(group.runs) for group in groups])
+    rows = [row for group in groups for row in (recipe_row(group.runs), *exported_rows(group.runs))]
+    table = pd.DataFrame(rows)
     return table.sort_values(["plan", "test_acc_mean"], ascending=[True, False], ignore_index=True)
 
 
@@ -107,7 +112,7 @@ def describe(table: pd.DataFrame) -> str:
 
 def recipe_row(runs: Sequence[RunResults]) -> dict[str, Any]:
     """A row of `comparison_table` on the seeds of one recipe; NaN for what not all of them tell."""
-    tested = [run for run in runs if "best" in run.tests]
+    tested = [replace(run, tests=run.tests | {"best": test_scores(run)}) for run in runs if "best" in run.tests]
     history, measured = runs[0].history, runs[0].measurements
     config, data, machine = history["config"], history["dataset"], history.get("environment", {})
     parameters = measured.get("parameters", history.get("parameters", nan))
@@ -165,6 +170,25 @@ def recipe_row(runs: Sequence[RunResults]) -> dict[str, Any]:
         "device_name": machine.get("device_name"),
         "precision": config.get("precision"),
     }
+
+
+def exported_rows(runs: Sequence[RunResults]) -> list[dict[str, Any]]:
+    """A row for each exported network of a recipe's seeds, as `recipe_row`; its speed is that of its own test."""
+    rows = []
+    for file in sorted({file for run in runs for file in run.exported}):
+        recipe = f"{runs[0].recipe} ({file})"
+        seeds = [
+            replace(run, recipe=recipe, tests={"best": run.exported[file]}, measurements=_size(run.measurements))
+            for run in runs
+            if file in run.exported
+        ]
+        rows.append(recipe_row(seeds) | {"precision": seeds[0].tests["best"].get("precision")})
+    return rows
+
+
+def _size(measurements: dict[str, Any]) -> dict[str, Any]:
+    """The measurements of a network, without those of how fast torch runs it."""
+    return {key: value for key, value in measurements.items() if key != "inference"}
 
 
 def _of(runs: Sequence[RunResults], plan: str) -> list[RunResults]:

@@ -1,5 +1,6 @@
 """The predictions that a run left in predictions.npz: read back, scored, compared, averaged. No network is run."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -76,6 +77,17 @@ def read_predictions(results_dir: Path, run: str) -> Predictions:
     if not np.isfinite(logits).all():
         raise UserError(f"{path} holds NaN or infinity; train that run again with a lower --lr")
     return Predictions(run, logits, labels, class_ids)
+
+
+def test_scores(run: RunResults) -> dict[str, Any]:
+    """A run's test results, with the metrics that were not there yet when it was tested, from its predictions."""
+    test = run.tests["best"]
+    missing = {key: metric for key, metric in metrics.METRICS.items() if key not in test and not metric.imbalanced}
+    if missing and test.get("weights", "best") == "best":
+        with contextlib.suppress(UserError):  # without predictions, they stay unknown
+            found = _read(run)
+            test = test | {key: metric.compute(found.logits, found.labels) for key, metric in missing.items()}
+    return test
 
 
 def scores(predictions: Predictions) -> dict[str, float]:

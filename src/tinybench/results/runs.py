@@ -5,7 +5,7 @@ Histories and test results of plain training scripts are read too: what they do 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TextIO, TypeVar
 
@@ -31,7 +31,7 @@ ABOUT = {
 UNSTATED = "data set not stated"
 # Names that plain training scripts use for the same thing.
 OTHER_NAMES = {"peak_training_memory_mb": "peak_memory_mb"}
-# What the test results of each kind of weights have in their names.
+# What the test results of each kind of weights have in their names; those of exported networks have the file's.
 WEIGHTS = {"best": "", "last": "_last", "ema": "_ema"}
 PUBLISHED = "published.csv"
 PUBLISHED_COLUMNS = ("network", "top1", "top5", "epochs", "epoch_chosen_on", "pretraining", "set_up", "source")
@@ -49,6 +49,7 @@ class RunResults:
         plan, recipe: of a run of src/compare.py; a run of its own has no plan, and its name for a recipe.
         history: history.json, as `read_history` gives it.
         tests: test_results.json by the weights tested ("best", "last", "ema"); empty before testing.
+        exported: the same of the networks that export.py made of the best weights, by the name of their file.
         measurements: measurements.json; empty unless src/compare.py finished the run.
     """
 
@@ -59,6 +60,7 @@ class RunResults:
     history: dict[str, Any]
     tests: dict[str, dict[str, Any]]
     measurements: dict[str, Any]
+    exported: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -104,7 +106,9 @@ def load_runs(results_dir: Path, plan: str = "") -> list[RunResults]:
         name = folder.relative_to(results_dir).as_posix()
         if (history := attempt(read_history, results_dir, name)) is None:
             continue
-        tests = {weights: attempt(_read_test, folder, weights, history) for weights in WEIGHTS}
+        tests = {weights: attempt(_read_test, folder, suffix, history) for weights, suffix in WEIGHTS.items()}
+        files = sorted(folder.glob("*.onnx"))
+        exported = {file.name: attempt(_read_test, folder, f"_{file.stem}", history) for file in files}
         parts = name.split("/")
         in_plan = len(parts) == 3 and parts[2].startswith("seed")
         runs.append(
@@ -116,6 +120,7 @@ def load_runs(results_dir: Path, plan: str = "") -> list[RunResults]:
                 history=history,
                 tests={weights: test for weights, test in tests.items() if test},
                 measurements=attempt(_read_numbers, folder / "measurements.json", formats.Measurements, "flops") or {},
+                exported={name: test for name, test in exported.items() if test},
             )
         )
     return runs
@@ -130,19 +135,17 @@ def attempt(read: Callable[P, T], *source: P.args, **options: P.kwargs) -> T | N
         return None
 
 
-def _read_test(folder: Path, weights: str, history: dict[str, Any]) -> dict[str, Any]:
-    """The test results of these weights of a run; empty if they were not tested.
+def _read_test(folder: Path, suffix: str, history: dict[str, Any]) -> dict[str, Any]:
+    """The test results of a run's weights, whose kind the suffix tells; empty if they were not tested.
 
     Raises:
         UserError: the file is damaged, or the run has been trained on since.
     """
-    path = folder / f"test_results{WEIGHTS[weights]}.json"
+    path = folder / f"test_results{suffix}.json"
     test = _read_numbers(path, formats.TestResults, "test_acc")
-    now = history["best_epoch"] if weights == "best" else len(history["train_loss"])
+    now = len(history["train_loss"]) if suffix in (WEIGHTS["last"], WEIGHTS["ema"]) else history["best_epoch"]
     if test.get("epoch", now) != now:
-        raise UserError(
-            f"{path} is of epoch {test['epoch']}, the {weights} weights are of {now} by now; test them again"
-        )
+        raise UserError(f"{path} is of epoch {test['epoch']}, these weights are of {now} by now; test them again")
     return test
 
 

@@ -17,8 +17,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -231,7 +229,7 @@ def _in_order(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]
 
 def _state_dict(path: Path, model: nn.Module, class_ids: Sequence[str]) -> tuple[str, dict[str, Tensor]]:
     """What to call the weights, and the tensors by name; without the head of our runs that learned other classes."""
-    content = _read(path)
+    content = read_tensors(path)
     found = _unwrapped(content)
     if found is None:
         keys = f"; it has {_shortened(sorted(map(str, content)))}" if isinstance(content, dict) else ""
@@ -242,17 +240,6 @@ def _state_dict(path: Path, model: nn.Module, class_ids: Sequence[str]) -> tuple
         return source, state
     head = head_names(model)
     return source, {name: tensor for name, tensor in state.items() if name not in head}
-
-
-def _read(path: Path) -> Any:
-    if path.suffix != ".safetensors":
-        return read_tensors(path)
-    try:
-        return load_file(path)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged or no safetensors file: {error}") from error
 
 
 def _unwrapped(content: Any) -> tuple[str, dict[str, Tensor]] | None:

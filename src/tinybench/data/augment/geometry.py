@@ -23,6 +23,13 @@ def resize(images: Tensor, size: int) -> Tensor:
     return F.interpolate(images, (size, size), mode=mode, align_corners=False, antialias=True)
 
 
+def resize_uint8(images: Tensor, size: int) -> Tensor:
+    """uint8 (B, 3, h, w) to uint8 (B, 3, size, size), as `resize` and rounded."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return resize(images, size).round_().clamp_(0, 255).to(torch.uint8)
+
+
 @functools.cache
 @torch.inference_mode(False)  # for gradients, whoever asks first
 def _interpolation(length: int, size: int, mode: str, device: torch.device) -> Tensor:

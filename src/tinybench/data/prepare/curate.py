@@ -28,7 +28,7 @@ from tinybench.data.prepare.download import (
     download,
     is_published,
 )
-from tinybench.data.prepare.folders import is_litter
+from tinybench.data.prepare.listing import is_litter
 from tinybench.data.prepare.packed import Split, ensure_packed, pack_splits, write_metadata
 from tinybench.errors import UsageError, UserError, command
 from tinybench.runtime.files import write_text

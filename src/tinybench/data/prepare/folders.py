@@ -1,20 +1,15 @@
 """A user's folder of images: which files are images, of which class, and of which split."""
 
-import os
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinybench.data.prepare.decode import IMAGE_SUFFIXES
+from tinybench.data.prepare.listing import is_image, is_litter, list_files
 from tinybench.data.prepare.packed import SPLITS, Split
 from tinybench.errors import UserError, printable
 from tinybench.runtime.seeds import Purpose, numpy_generator
 
-# What file managers, notebooks and archivers leave behind, beside all that begins with a dot.
-LITTER = {"__MACOSX", "@eaDir", "@Recycle", "#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information",
-          "lost+found", "__pycache__", "Thumbs.db", "desktop.ini"}  # fmt: skip
 # What people call the splits, whatever the case: Train, training_set, asl_alphabet_train, train-images, val2017 …
 SPLIT_WORDS: dict[Split, str] = {
     "train": "train|training|trn",
@@ -51,37 +46,6 @@ class Folder:
         ]
         lines += [f"classes: {_first(sorted(self.splits['train']))}", *(f"left out: {what}" for what in self.left_out)]
         return "\n".join("  " + printable(line) for line in lines)
-
-
-def is_litter(name: str) -> bool:
-    return name.startswith(".") or name in LITTER
-
-
-def list_files(root: Path) -> Iterator[Path]:
-    """All that is below a folder and no folder itself, without litter.
-
-    Links are followed, and no folder is read twice or from further up: links that would lead there are listed instead.
-    """
-    seen = {os.path.realpath(above) for above in (*root.absolute().parents, *Path(os.path.realpath(root)).parents)}
-    for folder, folders, files in os.walk(root, onerror=_fail, followlinks=True):
-        here = os.path.realpath(folder)
-        if here in seen:
-            folders.clear()
-            if Path(folder).is_symlink():
-                yield Path(folder)
-            continue
-        seen.add(here)
-        folders[:] = sorted(name for name in folders if not is_litter(name))
-        yield from (Path(folder, name) for name in sorted(files) if not is_litter(name))
-
-
-def _fail(error: OSError) -> None:
-    raise error
-
-
-def is_image(path: Path) -> bool:
-    """Whether this is a regular file whose name says that it is an image."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
 
 
 def _kind(path: Path) -> str:

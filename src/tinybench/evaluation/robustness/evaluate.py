@@ -16,7 +16,8 @@ from tinybench.evaluation.evaluate import ROBUSTNESS, TestedNetwork
 from tinybench.evaluation.robustness.attacks import fgsm, pgd
 from tinybench.evaluation.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from tinybench.evaluation.robustness.occlusion import occlude, square_places
-from tinybench.inference.predictor import Tick
+from tinybench.inference.about import Tick
+from tinybench.inference.predictor import Predictor
 from tinybench.runtime.device import describe_environment
 from tinybench.runtime.files import write_json
 from tinybench.runtime.seeds import Purpose, torch_generator
@@ -121,6 +122,7 @@ def on_corrupted(network: TestedNetwork, images: ImageSet, tick: Tick) -> dict[s
 
 def on_attacked(network: TestedNetwork, images: ImageSet, tick: Tick) -> dict[str, Any]:
     """By attack: the accuracy in percent by radius in 255ths."""
+    assert isinstance(network.predictor, Predictor)  # no gradients flow through an exported network
     logits_of = network.predictor.logits_of_pixels
     device, batch_size = network.options.device, network.options.batch_size
     results: dict[str, dict[str, float]] = {"fgsm": {}, "pgd": {}}
