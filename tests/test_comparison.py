@@ -19,6 +19,7 @@ from torch import nn
 from tinybench.cli import compare, console
 from tinybench.errors import Notice, UsageError
 from tinybench.profiling import inference
+from tinybench.report import collect
 from tinybench.results.comparison import comparison_table, describe, write_comparison
 from tinybench.results.runs import load_runs
 from tinybench.runtime.files import read_json, write_json
@@ -404,6 +405,23 @@ def test_the_table_is_a_row_a_model_with_means_over_seeds(tmp_path):
     assert row["peak_memory_mb"] == 102
     assert "no interval from one seed" in describe(table)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "model_comparison.csv"), table, check_dtype=False, rtol=1e-5)
+
+
+def test_an_exported_network_has_a_row_of_its_own(tmp_path):
+    for seed in range(2):
+        make_run(tmp_path, f"plan/resnet/seed{seed}", 40.0, seed, _network_int8=39.0 + seed)
+        (tmp_path / "plan" / "resnet" / f"seed{seed}" / "network_int8.onnx").touch()
+    make_run(tmp_path, "plan/vgg/seed0", 39.0, 0, _network=10.0)  # whose file is gone
+    table = write_comparison(tmp_path)
+    assert table["recipe"].tolist() == ["resnet", "resnet (network_int8.onnx)", "vgg"]
+    row = table.iloc[1]
+    assert (row["test_acc_mean"], row["seeds"], row["flops"]) == (39.5, 2, 4 * 10**9)
+    assert pd.isna(row["latency_ms"])  # that of torch is not its own
+    boards = collect(tmp_path)["groups"]
+    assert [[row["label"] for row in board["rows"]] for board in boards] == [
+        ["plan/resnet (network_int8.onnx), ResNet-18", "plan/resnet, ResNet-18", "plan/vgg, ResNet-18"]
+    ]
+    assert not any("may be out of date" in notice for board in boards for notice in board["notices"])
 
 
 def test_runs_that_are_not_finished_are_left_out(tmp_path):

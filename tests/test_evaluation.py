@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchmetrics.functional.classification import binary_auroc
 
 from tinybench import metrics
 from tinybench.cli.infer import list_images
@@ -95,6 +96,42 @@ def test_ece_against_its_definition():
             gap = (answer == labels)[inside].float().mean() - confidence[inside].mean()
             expected += inside.float().mean() * gap.abs()
     assert metrics.ece(logits, labels) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_scores_of_doubt_against_their_definitions():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(10), 200)
+    logits = rng.normal(size=(2000, 10)) + 2 * np.eye(10)[labels]
+    sure, correct = metrics.max_probability(logits), logits.argmax(1) == labels
+    assert metrics.error_auroc(logits, labels) == pytest.approx(
+        float(binary_auroc(torch.from_numpy(sure), torch.from_numpy(correct).long())), abs=1e-6
+    )
+    assert metrics.auroc([1, 2, 2], [2, 0]) == (1 / 2 + 3 / 4 + 3 / 4) / 3  # the twos count half against the two
+    surest = sure >= np.sort(sure)[400]
+    assert metrics.selective_accuracy(logits, labels) == pytest.approx(100 * correct[surest].mean())
+    assert metrics.selective_accuracy(logits, labels, 1) == pytest.approx(metrics.topk_accuracy(logits, labels, 1))
+    np.testing.assert_allclose(np.exp(metrics.negative_energy(logits)), np.exp(logits).sum(1))
+    right, wrong = np.full((4, 3), -9.0), np.arange(4) % 3
+    right[range(4), wrong] = 9
+    assert metrics.error_auroc(right, wrong) == 0.5  # nothing to tell apart
+
+
+@pytest.mark.parametrize("heat", [0.2, 1, 5])
+def test_conformal_sets_hold_the_label_as_often_as_promised_however_sure_the_network_is(heat):
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(10), 400)
+    logits = (rng.normal(size=(4000, 10)) + 2 * np.eye(10)[labels]) / heat
+    probabilities = np.exp(metrics.log_probabilities(logits))
+    of_label = probabilities[range(4000), labels]
+    size = metrics.conformal_set_size(logits, labels)
+    # The same by one threshold for all images, which knows their labels.
+    threshold = np.quantile(of_label, 0.1)
+    assert size == pytest.approx((probabilities >= threshold).sum(1).mean(), rel=0.05)
+    held = [
+        (of_label[1 - half :: 2] >= np.sort(of_label[half::2])[math.floor(0.1 * 2001) - 1]).mean() for half in (0, 1)
+    ]
+    assert min(held) > 0.88
+    assert metrics.conformal_set_size(logits[:4], labels[:4]) == 10  # too few images to leave any class out
 
 
 def test_predictions_do_not_depend_on_the_batch_size(demo_data, results):

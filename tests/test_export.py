@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from tinybench.data import datasets
@@ -206,6 +207,25 @@ def test_files_that_are_no_exported_network_are_one_line(source, demo_data, tmp_
     with pytest.raises(UserError, match=r"here, its checkpoint is needed"):
         read_checkpoint(path)
     assert exported_beside(tmp_path / "best_model.pth") is None
+
+
+def test_a_folder_for_a_hub_holds_weights_graph_and_a_card_of_what_is_known(source, demo_data, tmp_path):
+    run = tmp_path / "run"
+    write_checkpoint(run / "best_model.pth", read_checkpoint(source))
+    write.export_folder(run / "best_model.pth", tmp_path / "untested", options(demo_data))
+    assert "Not tested on the test images." in (tmp_path / "untested" / "README.md").read_text()
+    results = evaluate_checkpoint(run / "best_model.pth", EvalOptions(device=CPU, data_dir=demo_data))
+    write.export_folder(run / "best_model.pth", tmp_path / "hub", options(demo_data))
+    names = {path.name for path in (tmp_path / "hub").iterdir()}
+    assert names == {"README.md", "network.safetensors", "network.json", "network.onnx"}
+    card = (tmp_path / "hub" / "README.md").read_text()
+    head = yaml.safe_load(card.split("---")[1])
+    assert (head["pipeline_tag"], head["datasets"]) == ("image-classification", ["demo"])
+    assert f"| Top-1 | {results['test_acc']:.2f} % |" in card
+    assert "100.00 % have the same first class" in card
+    for name in ("network.safetensors", "network.onnx"):
+        again = evaluate_checkpoint(tmp_path / "hub" / name, EvalOptions(device=CPU, data_dir=demo_data))
+        assert again["test_acc"] == results["test_acc"]
 
 
 def test_a_target_that_is_there_or_of_another_format_is_refused(source, demo_data, tmp_path):

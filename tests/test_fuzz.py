@@ -55,7 +55,10 @@ QUICK = (
 READERS = (  # commands that read what a run left, and the data
     ("src/test.py", "--run", "run"),
     ("src/infer.py", "--image", "images/a/0.png"),
-    ("src/export.py", "--run", "run", "--output", "out/half.pth"),
+    ("src/infer.py", "--image", "images/a/0.png", "--checkpoint", "results/run/network.onnx"),
+    ("src/test.py", "--checkpoint", "results/run/network.onnx"),
+    ("src/export.py", "--run", "run", "--output", "out/half.pth", "--format", "pth", "--half"),
+    ("src/export.py", "--run", "run", "--output", "out/network.onnx"),
     ("src/ensemble.py", "--run", "run", "other"),
     ("src/report.py",),
     ("src/train.py", "--resume", "results/run/last.pth", "--run_name", "run", "--epochs", "2"),
@@ -70,7 +73,8 @@ READERS = (  # commands that read what a run left, and the data
 )
 FILES = (
     "results/run/history.json", "results/run/test_results.json", "results/run/predictions.npz",
-    "results/run/best_model.pth", "results/run/last.pth", "images/a/0.png", "plan.toml", "cache/precision.json",
+    "results/run/best_model.pth", "results/run/last.pth", "results/run/network.onnx", "images/a/0.png", "plan.toml",
+    "cache/precision.json",
     "results/run/robustness.json", "results/plan/svm/seed0/measurements.json", "results/plan/svm/seed0/history.json",
     "results/data_exploration/images.json", "results/published.csv", "results/model_comparison.csv",
 )  # fmt: skip
@@ -125,6 +129,8 @@ def world(tmp_path_factory):
             train(RECIPE, RunOptions(run_name=name, device="cpu", save_every=1))
             patch.setattr(sys, "argv", ["test.py", "--run", name, "--device", "cpu"])
             load("src/test.py").main()
+        patch.setattr(sys, "argv", ["export.py", "--run", "run", "--parity_images", "1"])
+        load("src/export.py").main()
         make_run(root / "results" / "plan" / "svm" / "seed0", "svm", epochs=1)
         shutil.copy("results/plan/svm/seed0/robustness.json", "results/run")
         patch.setattr(sys, "argv", ["explore_data.py", "--dataset", "images", "--image_size", "16"])

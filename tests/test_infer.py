@@ -147,13 +147,14 @@ def test_weights_too_large_for_half_precision_are_refused(predictor):
         to_half({**predictor.checkpoint, "state_dict": large})
 
 
-def test_export_writes_half_the_bytes_and_never_over_a_file(predictor, tmp_path):
+def test_export_writes_half_the_bytes_and_never_over_a_file(predictor, demo_data, tmp_path):
     path, run = tmp_path / "shared" / "network.pth", predictor.path.parent
     command = [sys.executable, "src/export.py", "--run", run.name, "--results_dir", run.parent, "--output", path]
+    command += ["--format", "pth", "--half", "--data_dir", demo_data]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert path.stat().st_size < 0.7 * predictor.path.stat().st_size
-    assert "in half precision" in done.stdout
+    assert "in half, " in done.stdout
     again = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert again.returncode == 2
     assert "is there already" in again.stderr

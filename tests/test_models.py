@@ -176,9 +176,17 @@ def test_drop_path_keeps_the_expectation_and_drops_whole_images():
     assert torch.equal(DropPath(0.25).eval()(x), x)
 
 
-def test_a_depthwise_convolution_trains_in_fp32_under_autocast():
+def depthwise_of_timm():
+    model = build("timm/tf_efficientnet_lite0", num_classes=2)
+    convolutions = (module for module in model.modules() if isinstance(module, nn.Conv2d) and module.groups > 1)
+    return next(conv for conv in convolutions if conv.kernel_size == (5, 5) and conv.stride == (2, 2))
+
+
+@pytest.mark.parametrize("make", [lambda: DepthwiseConv2d(4, kernel=5, stride=2), depthwise_of_timm])
+def test_a_depthwise_convolution_trains_in_fp32_under_autocast(make):
     torch.manual_seed(0)
-    conv, images = DepthwiseConv2d(4, kernel=5, stride=2), torch.randn(2, 4, 8, 8).bfloat16()
+    conv = make()
+    images = torch.randn(2, conv.in_channels, 8, 8).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
         mixed = conv(images)
     (gradient,) = torch.autograd.grad(mixed.sum(), conv.weight)

@@ -26,7 +26,7 @@ COMMANDS = {
     "plot_training_loss": "draw the losses of runs",
     "plot_training_acc": "draw the accuracies of runs",
     "plot_comparison": "draw every figure of a comparison",
-    "export": "write a trained network in half precision, to share",
+    "export": "write a trained network as ONNX, safetensors, int8, …",
     "profile_step": "show where a training step's time and memory go",
     "doctor": "look at this machine, and say what is missing or broken",
 }

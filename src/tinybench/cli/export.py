@@ -17,13 +17,14 @@ from tinybench.recipe import Count
 
 @dataclass(kw_only=True)
 class Arguments(NetworkArguments):
-    format: Literal["onnx", "torch_export", "safetensors", "pth"] = "onnx"
+    format: Literal["onnx", "torch_export", "safetensors", "pth", "hub"] = "onnx"
     """onnx and torch_export: a graph from uint8 images to logits and probabilities, the preprocessing in it;
-    safetensors (with a .json beside it) and pth: weights, which every command takes as --checkpoint."""
+    safetensors (with a .json beside it) and pth: weights, which every command takes as --checkpoint; hub: a folder of
+    safetensors, onnx and a model card."""
     output: Path | None = None
-    """File to write (default: network.onnx, network_int8.onnx, … beside the checkpoint)."""
+    """File or folder to write (default: network.onnx, network_int8.onnx, … beside the checkpoint)."""
     overwrite: bool = False
-    """Replace the file that is already there."""
+    """Replace what is already there."""
     half: bool = False
     """Store weights in half precision, which is half the bytes; not of torch_export."""
     int8: bool = False
@@ -44,17 +45,19 @@ def main() -> None:
     arguments = console.parse(Arguments, __doc__)
     arguments.check()
     form = arguments.format
-    graph = form in ("onnx", "torch_export")
-    console.require(graph, ["layout"], "goes with --format onnx and torch_export")
-    console.require(form != "torch_export", ["half"], "goes with --format onnx, safetensors and pth")
+    hub = form == "hub"
+    console.require(
+        form in ("onnx", "torch_export", "hub"), ["layout"], "goes with --format onnx, torch_export and hub"
+    )
+    console.require(form != "torch_export", ["half"], "goes with --format onnx, safetensors, pth and hub")
     console.require(form == "onnx" and not arguments.half, ["int8"], "goes with --format onnx, without --half")
     console.require(arguments.int8, ["calibration_images"], "goes with --int8")
-    from tinybench.export.write import ExportOptions, check_target, default_output, export
+    from tinybench.export.write import ExportOptions, check_target, default_output, export, export_folder
     from tinybench.runtime.device import pick_device
 
     source = arguments.source()
     options = ExportOptions(
-        format=form,
+        format="onnx" if form == "hub" else form,
         half=arguments.half,
         int8=arguments.int8,
         layout=arguments.layout,
@@ -64,8 +67,12 @@ def main() -> None:
         dataset=arguments.dataset,
         device=pick_device(arguments.device),
     )
-    output = arguments.output or default_output(source, options)
-    check_target(output, options, overwrite=arguments.overwrite)
+    output = arguments.output or default_output(source, options, hub=hub)
+    check_target(output, options, overwrite=arguments.overwrite, hub=hub)
+    if hub:
+        export_folder(source, output, options)
+        print(printable(f"{output}: {', '.join(sorted(path.name for path in output.iterdir()))}"))
+        return
     parity = export(source, output, options)
     print(printable(f"{output}: {source} in {options.arithmetic}, {output.stat().st_size / 1e6:.1f} MB"))
     print(f"  {parity}")

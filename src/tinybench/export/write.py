@@ -14,8 +14,9 @@ from torch import Tensor
 from tinybench.data.augment.geometry import resize_uint8
 from tinybench.data.imageset import ImageSet
 from tinybench.errors import UsageError
-from tinybench.evaluation.evaluate import load_own_images
+from tinybench.evaluation.evaluate import RESULTS, load_own_images
 from tinybench.export.graph import to_onnx, traced, write_program
+from tinybench.export.hub import model_card
 from tinybench.export.int8 import quantize
 from tinybench.export.parity import Arithmetic, Parity, compare, require
 from tinybench.inference.checkpoint import (
@@ -23,12 +24,13 @@ from tinybench.inference.checkpoint import (
     network_alone,
     read_checkpoint,
     to_half,
+    weights_fingerprint,
     write_checkpoint,
     write_safetensors,
 )  # fmt: skip
 from tinybench.inference.onnx import BESIDE, Layout, OnnxPredictor
 from tinybench.inference.predictor import Predictor
-from tinybench.runtime.files import atomic_paths
+from tinybench.runtime.files import atomic_paths, read_json, write_text
 
 Format = Literal["onnx", "torch_export", "safetensors", "pth"]
 # What a file is called where nobody says otherwise; a suffix tells the format.
@@ -39,6 +41,7 @@ NAMES: dict[Format, str] = {
     "pth": "network.pth",
 }
 INT8 = "network_int8.onnx"
+HUB, CARD = "hub", "README.md"  # a folder of several, and the card in it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,17 +73,21 @@ class ExportOptions:
         return "int8" if self.int8 else "half" if self.half else "fp32"
 
 
-def default_output(source: Path, options: ExportOptions) -> Path:
+def default_output(source: Path, options: ExportOptions, *, hub: bool = False) -> Path:
     """Beside the checkpoint."""
-    return source.with_name(INT8 if options.int8 else NAMES[options.format])
+    return source.with_name(HUB if hub else INT8 if options.int8 else NAMES[options.format])
 
 
-def check_target(output: Path, options: ExportOptions, *, overwrite: bool) -> None:
+def check_target(output: Path, options: ExportOptions, *, overwrite: bool, hub: bool = False) -> None:
     """Refuse what cannot be written, before the work.
 
     Raises:
         UsageError: the name is of another format, or something is there.
     """
+    if hub:
+        if output.exists() and not (output.is_dir() and (overwrite or not any(output.iterdir()))):
+            raise UsageError(f"{output} is there already; choose another --output, or write into it with --overwrite")
+        return
     suffix = Path(NAMES[options.format]).suffix
     if output.suffix != suffix:
         raise UsageError(f"{output} does not end in {suffix}, as files of --format {options.format} do")
@@ -102,7 +109,8 @@ def export(source: Path, output: Path, options: ExportOptions) -> Parity:
         _resized(spread(images, count), predictor.image_size)
         for images, count in ((val_images, options.parity_images), (train_images, options.calibration_images))
     )
-    with tempfile.TemporaryDirectory() as folder:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=output.parent) as folder:
         written = Path(folder) / output.name
         _write(written, source, calibration.images, options)
         exported = logits_of(written, compared, options)
@@ -112,6 +120,30 @@ def export(source: Path, output: Path, options: ExportOptions) -> Parity:
             for target, path in zip(targets, _files(written), strict=True):
                 copyfile(path, target)
     return parity
+
+
+def export_folder(source: Path, output: Path, options: ExportOptions) -> None:
+    """Write a folder ready for a model hub: the weights as safetensors, the graph as ONNX, and a model card.
+
+    Raises:
+        UserError: as `export`.
+    """
+    files = {}
+    forms: tuple[tuple[Format, str], ...] = (
+        ("safetensors", "the weights, for `src/test.py` and `src/infer.py` as --checkpoint (with `network.json`)"),
+        (
+            "onnx",
+            "from uint8 images to `logits` and `probabilities`, the preprocessing inside, the classes in the metadata",
+        ),
+    )
+    for form, what in forms:
+        parity = export(source, output / NAMES[form], replace(options, format=form))
+        files[NAMES[form]] = f"{what}. {parity}"
+    predictor = Predictor(source, options.device)
+    network = weights_fingerprint(predictor.checkpoint)
+    test = read_json(path) if (path := source.with_name(RESULTS)).exists() else {}
+    tested = test if test.get("tested", {}).get("weights_fingerprint") == network else {}
+    write_text(output / CARD, model_card(predictor.checkpoint, tested, files))
 
 
 def spread(images: ImageSet, count: int) -> ImageSet:

@@ -24,7 +24,7 @@ BESIDE = "network.onnx"  # the name under which infer.py looks for it beside a c
 METADATA = "tinybench"  # the key of what the file says of itself
 OUTPUTS = ("logits", "probabilities")
 Layout = Literal["nchw", "nhwc"]
-LEAST_SEVERE = 3  # errors alone are logged
+FATAL = 4  # of what is logged: errors come as exceptions, too
 
 
 @with_config(STRICT)
@@ -60,15 +60,18 @@ class OnnxPredictor:
         self.path, self.batch_size = path, batch_size
         self._bytes = _read(path)
         self._session = _session(self._bytes, path)
-        said = self._session.get_modelmeta().custom_metadata_map.get(METADATA)
-        if said is None:
-            raise UserError(f"{path} was not written by export.py: it does not say what its classes and pixels are")
         try:
-            self.checkpoint: dict[str, Any] = json.loads(said)
+            said = json.loads(self._session.get_modelmeta().custom_metadata_map[METADATA])
+            (self._input,) = (taken.name for taken in self._session.get_inputs())
+            outputs = {output.name: output.shape for output in self._session.get_outputs()}
+        except KeyError as error:
+            raise UserError(f"{path} was not written by export.py: it does not say what its classes are") from error
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{path} is damaged: {error}") from error
-        validated(Exported, self.checkpoint, f"{path} is damaged")
-        if not len(self.checkpoint["class_ids"]) == len(self.checkpoint["class_names"]) == self._classes():
+            raise _damaged(path, error) from error
+        self.checkpoint: dict[str, Any] = validated(Exported, said, f"{path} is damaged")
+        if set(outputs) != {*OUTPUTS}:
+            raise UserError(f"{path} was not written by export.py: it has other outputs")
+        if not len(said["class_ids"]) == len(said["class_names"]) == outputs[OUTPUTS[0]][-1]:
             raise UserError(f"{path} is damaged: it has not as many names as classes")
         self.precision: str = self.checkpoint["precision"]
         self.image_size: int = self.checkpoint["image_size"]
@@ -86,9 +89,8 @@ class OnnxPredictor:
         """
         if self.checkpoint["layout"] == "nhwc":
             images = images.transpose(0, 2, 3, 1)
-        inputs = {self._session.get_inputs()[0].name: np.ascontiguousarray(images)}
         try:
-            (logits,) = self._session.run(OUTPUTS[:1], inputs)
+            (logits,) = self._session.run(OUTPUTS[:1], {self._input: np.ascontiguousarray(images)})
         except Exception as error:  # ONNX Runtime has a dozen kinds, without a common one
             raise _damaged(self.path, error) from error
         if not np.isfinite(logits).all():
@@ -139,12 +141,6 @@ class OnnxPredictor:
             tick(len(pixels))
         return torch.cat(found)
 
-    def _classes(self) -> int:
-        outputs = {output.name: output.shape for output in self._session.get_outputs()}
-        if set(outputs) != {*OUTPUTS} or len(self._session.get_inputs()) != 1:
-            raise UserError(f"{self.path} was not written by export.py: it has other inputs and outputs")
-        return outputs[OUTPUTS[0]][-1]
-
 
 def exported_beside(checkpoint: Path) -> OnnxPredictor | None:
     """The network that was exported beside a checkpoint, if it is the one that the checkpoint holds now."""
@@ -164,6 +160,8 @@ def exported_beside(checkpoint: Path) -> OnnxPredictor | None:
 
 
 def _read(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise UserError(f"cannot read {path}: no regular file")
     try:
         return path.read_bytes()
     except OSError as error:
@@ -175,9 +173,10 @@ def _session(content: bytes, path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = LEAST_SEVERE
+    options.log_severity_level = FATAL
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        # Without a second try, of which it would print a report.
+        return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # as in `logits_of_uint8`
         raise _damaged(path, error) from error
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from tinybench.errors import UsageError, command
 from tinybench.libraries import LIBRARIES
-from tinybench.models.layers import Count
+from tinybench.models.layers import Count, train_depthwise_in_fp32
 from tinybench.validation import validated
 from tinybench.words import listed
 
@@ -140,6 +140,7 @@ def _built(
     taken = {field for theirs, field in fields.items() if theirs in given}
     if _spread_drop_path(model, drop_path):
         taken.add("drop_path")
+    train_depthwise_in_fp32(model)
     return model, taken
 
 

@@ -179,7 +179,8 @@ def remembered(device: torch.device) -> dict[str, str]:
 def _key(recipe: Recipe, device: torch.device) -> str:
     options = "".join(f" {name} {value}" for name, value in sorted(recipe.model_options.items()))
     batch = images_at_once(recipe, distributed.world_size())
-    return f"{recipe.model}{options} at {recipe.image_size} px, batch {batch}{_machine(device)}"
+    frozen = f", {recipe.freeze} frozen" if recipe.freeze else ""
+    return f"{recipe.model}{options}{frozen} at {recipe.image_size} px, batch {batch}{_machine(device)}"
 
 
 def _machine(device: torch.device) -> str:

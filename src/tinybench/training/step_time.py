@@ -8,6 +8,7 @@ from tinybench.inference.checkpoint import network_options
 from tinybench.models import build_model
 from tinybench.recipe import Recipe
 from tinybench.runtime.device import autocast, compile_network, memory_format, synchronize
+from tinybench.training.freezing import freeze, set_training_mode
 from tinybench.training.loss import build_criterion
 from tinybench.training.optimizer import build_optimizer
 
@@ -23,7 +24,10 @@ def step_seconds(
     """
     model = build_model(recipe.model, num_classes=num_classes, image_size=recipe.image_size, **network_options(recipe))
     layout = memory_format(recipe.channels_last)
-    model = model.to(device).to(memory_format=layout).train()
+    model = model.to(device).to(memory_format=layout)
+    if recipe.freeze:
+        freeze(model, recipe.freeze)
+    set_training_mode(model)
     if recipe.compile:
         compile_network(model)
     optimizer, criterion = build_optimizer(model, recipe), build_criterion(recipe)
