@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import torch
 
 from tinybench.errors import UsageError, UserError
 from tinybench.recipe import Recipe
-from tinybench.training import numerics
+from tinybench.training import numerics, step_time
+from tinybench.training.freezing import ALL_BUT_HEAD
 from tinybench.training.numerics import check_numerics, choose_numerics, describe, memory_path, probe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -194,3 +196,21 @@ def test_a_real_probe_measures_every_candidate() -> None:
     rates = probe(recipe, 4_000, 10, CPU)
     assert [describe(each) for each, _ in rates][:2] == ["fp32", "fp32 channels_last"]
     assert all(rate > 0 for _, rate in rates)
+
+
+def test_what_is_frozen_is_measured_frozen_and_remembered_apart(monkeypatch) -> None:
+    """A probe of features costs no backward pass of the body, in which other numerics may be the fastest."""
+    trained: list[int] = []
+    build = step_time.build_optimizer
+
+    def counting(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+        trained.append(sum(parameter.requires_grad for parameter in model.parameters()))
+        return build(model, recipe)
+
+    monkeypatch.setattr(step_time, "build_optimizer", counting)
+    for freeze in ("", ALL_BUT_HEAD):
+        recipe = Recipe(model="alexnet", model_options={"dim": 8}, epochs=1, batch_size=8, image_size=32, freeze=freeze)
+        assert choose_numerics(recipe, 4_000, 10, CPU).precision != "auto"
+    assert trained[-1] == 2  # weight and bias of the head
+    assert trained[0] > 2
+    assert len(json.loads(memory_path().read_text())) == 2
