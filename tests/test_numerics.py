@@ -209,7 +209,15 @@ def test_what_is_frozen_is_measured_frozen_and_remembered_apart(monkeypatch) -> 
 
     monkeypatch.setattr(step_time, "build_optimizer", counting)
     for freeze in ("", ALL_BUT_HEAD):
-        recipe = Recipe(model="alexnet", model_options={"dim": 8}, epochs=1, batch_size=8, image_size=32, freeze=freeze)
+        recipe = Recipe(
+            model="alexnet",
+            model_options={"dim": 8},
+            epochs=1,
+            batch_size=8,
+            image_size=32,
+            freeze=freeze,
+            pretrained="any",
+        )
         assert choose_numerics(recipe, 4_000, 10, CPU).precision != "auto"
     assert trained[-1] == 2  # weight and bias of the head
     assert trained[0] > 2
