@@ -93,9 +93,10 @@ def describe(table: pd.DataFrame) -> str:
     if table.empty:
         return "no run of the plan is finished yet"
     has_macro = "test_macro_acc_mean" in table and table["test_macro_acc_mean"].notna().any()
+    width = 1 + max(15, *(len(printable(name)) for name in table["recipe"]))
     lines = [
-        f"{'recipe':<16}{'seeds':>5}  {'test top-1, 95 % interval':<32}{'   macro' if has_macro else ''}{'top-5':>8}"
-        f"{'ECE':>8}{'M par.':>8}{'GFLOP':>8}{'train min':>11}  weights"
+        f"{'recipe':<{width}}{'seeds':>5}  {'test top-1, 95 % interval':<32}{'   macro' if has_macro else ''}"
+        f"{'top-5':>8}{'ECE':>8}{'M par.':>8}{'GFLOP':>8}{'train min':>11}  weights"
     ]
     for row in table.itertuples():
         interval = (
@@ -103,7 +104,7 @@ def describe(table: pd.DataFrame) -> str:
         )
         macro = f"{row.test_macro_acc_mean:>7.2f} " if has_macro else ""
         lines.append(
-            f"{printable(row.recipe):<16}{row.seeds:>5}  {f'{row.test_acc_mean:6.2f} %, {interval}':<32}{macro}"
+            f"{printable(row.recipe):<{width}}{row.seeds:>5}  {f'{row.test_acc_mean:6.2f} %, {interval}':<32}{macro}"
             f"{row.test_top5_acc_mean:>7.2f} {row.ece_mean:>7.3f} {row.parameters / 1e6:>7.2f} {row.flops / 1e9:>7.2f} "
             f"{row.training_seconds_mean / 60:>10.1f}  {row.best_weights}"
         )
