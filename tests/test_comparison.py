@@ -23,7 +23,7 @@ from tinybench.report import collect
 from tinybench.results.comparison import comparison_table, describe, write_comparison
 from tinybench.results.runs import load_runs
 from tinybench.runtime.files import read_json, write_json
-from tinybench.sweep import launchers, runner, status
+from tinybench.sweep import launchers, runner, status, traces
 from tinybench.sweep.plan import Plan, read_plan
 from tinybench.sweep.run_one import HELD, LOG, RunPaths, run_one, run_one_logged
 
@@ -191,7 +191,7 @@ def test_a_failing_run_is_reported_and_the_others_go_on(paths, capsys):
     assert status.status_of(runs[1], paths.results_dir).state == "finished"
 
 
-@pytest.mark.parametrize("lock", [".lock", status.LOCK])
+@pytest.mark.parametrize("lock", [".lock", traces.LOCK])
 def test_a_run_that_another_process_holds_is_left_alone(paths, lock, capsys):
     (run,) = small_plan().runs()
     folder = paths.results_dir / run.name
@@ -203,7 +203,7 @@ def test_a_run_that_another_process_holds_is_left_alone(paths, lock, capsys):
         assert outcomes == [(run, HELD)]
         assert runner.carry_out([run], {run.name: found}, paths, lambda *_: iter(outcomes)) == []
     assert "left to another process" in capsys.readouterr().out
-    assert not (folder / status.ERROR).exists()
+    assert not (folder / traces.ERROR).exists()
     assert status.status_of(run, paths.results_dir).state == "waiting"
 
 
@@ -213,7 +213,7 @@ def test_a_run_that_another_process_finished_meanwhile_is_not_repeated(paths):
     folder = paths.results_dir / run.name
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert run_one_logged(run, paths) is None
-    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != status.LOCK} == before
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != traces.LOCK} == before
 
 
 def test_a_full_disk_is_called_so(paths):

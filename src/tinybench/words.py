@@ -23,6 +23,17 @@ def span(values: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
+def duration(seconds: float) -> str:
+    """ "40 s", "12 min", "3 h 05 min" or "2 d 4 h"."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours = round(seconds / 3600)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
 def shortened(names: Sequence[str], most: int) -> list[str]:
     """The names, of which those beyond `most` letters have an ellipsis in their middle; different ones stay different.
 

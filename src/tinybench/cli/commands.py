@@ -22,6 +22,7 @@ COMMANDS = {
     "ensemble": "average the predictions of tested runs",
     "probe": "train a linear head on a frozen network, and ask the nearest images",
     "compare": "train, test and measure many networks with many seeds",
+    "watch": "show where every run stands, as they go",
     "report": "write all results on one page that opens from disk",
     "plot_training_loss": "draw the losses of runs",
     "plot_training_acc": "draw the accuracies of runs",

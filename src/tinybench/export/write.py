@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 import onnx
 import torch
+from google.protobuf.message import EncodeError
 from torch import Tensor
 
 from tinybench.data.augment.geometry import resize_uint8
 from tinybench.data.imageset import ImageSet
-from tinybench.errors import UsageError
-from tinybench.evaluation.evaluate import RESULTS, load_own_images
+from tinybench.errors import UsageError, UserError
+from tinybench.evaluation.evaluate import RESULTS, Results, load_own_images
 from tinybench.export.graph import to_onnx, traced, write_program
 from tinybench.export.hub import model_card
 from tinybench.export.int8 import quantize
@@ -141,7 +142,7 @@ def export_folder(source: Path, output: Path, options: ExportOptions) -> None:
         files[NAMES[form]] = f"{what}. {parity}"
     predictor = Predictor(source, options.device)
     network = weights_fingerprint(predictor.checkpoint)
-    test = read_json(path) if (path := source.with_name(RESULTS)).exists() else {}
+    test = read_json(path, Results) if (path := source.with_name(RESULTS)).exists() else {}
     tested = test if test.get("tested", {}).get("weights_fingerprint") == network else {}
     write_text(output / CARD, model_card(predictor.checkpoint, tested, files))
 
@@ -166,7 +167,11 @@ def _write(path: Path, source: Path, calibration: Tensor, options: ExportOptions
             write_program(path, traced(checkpoint, options.layout), _said(source, checkpoint, options))
         case "onnx":
             program = traced(checkpoint, options.layout)
-            onnx.save(to_onnx(program, _said(source, checkpoint, options), half=options.half), path)
+            model = to_onnx(program, _said(source, checkpoint, options), half=options.half)
+            try:
+                onnx.save(model, path)
+            except (ValueError, EncodeError) as error:
+                raise UserError(f"{checkpoint['model']} has more than the 2 GiB that an ONNX file may have") from error
             if options.int8:
                 quantize(path, path, calibration, options.layout)
 

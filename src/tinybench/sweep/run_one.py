@@ -17,7 +17,8 @@ from tinybench.recipe import Device, Recipe, RunOptions
 from tinybench.runtime.device import memory_format, pick_device
 from tinybench.runtime.files import write_json, write_text
 from tinybench.sweep.plan import Run
-from tinybench.sweep.status import ERROR, LOCK, MEASUREMENTS, epochs_done, status_of
+from tinybench.sweep.status import epochs_done, status_of
+from tinybench.sweep.traces import ERROR, LOCK, MEASUREMENTS
 from tinybench.training.saving import Stopped
 from tinybench.training.setup import PROBED_SECONDS
 from tinybench.training.trainer import train

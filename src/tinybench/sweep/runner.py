@@ -11,6 +11,7 @@ from tinybench.sweep.launchers import Launcher
 from tinybench.sweep.plan import Run
 from tinybench.sweep.run_one import HELD, RunPaths
 from tinybench.sweep.status import Status, epochs_done, status_of
+from tinybench.words import duration
 
 
 def show_plan(name: str, runs: Sequence[Run], statuses: Mapping[str, Status], paths: RunPaths) -> None:
@@ -27,11 +28,11 @@ def show_plan(name: str, runs: Sequence[Run], statuses: Mapping[str, Status], pa
         seconds = epochs * epoch_seconds(mine[0], paths)
         total += seconds
         print(
-            f"  {recipe_name:<16}{len(mine):3d} runs{epochs:6d} epochs   about {_duration(seconds)}",
+            f"  {recipe_name:<16}{len(mine):3d} runs{epochs:6d} epochs   about {duration(seconds)}",
             flush=True,
         )
     if runs:
-        print(f"  one after the other on this machine: about {_duration(total)}", flush=True)
+        print(f"  one after the other on this machine: about {duration(total)}", flush=True)
 
 
 def carry_out(runs: Sequence[Run], statuses: Mapping[str, Status], paths: RunPaths, launch: Launcher) -> list[Run]:
@@ -73,8 +74,3 @@ def status_line(run: Run, status: Status) -> str:
         f"{printable(run.name):<40}{status.state:<12}{status.epochs:4d}/{run.recipe.epochs} epochs  "
         f"{printable(status.note)}"
     )
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 1 else f"{seconds:.0f} s"

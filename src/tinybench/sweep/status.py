@@ -4,20 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import filelock
-
 from tinybench import formats
 from tinybench.errors import UsageError, UserError
 from tinybench.recipe import Recipe
 from tinybench.runtime.files import read_json
 from tinybench.sweep.plan import Run
+from tinybench.sweep.traces import ERROR, LOCK, MEASUREMENTS, best_accuracy, is_locked
 from tinybench.training.checkpoint import difference
 
 State = Literal["waiting", "running", "interrupted", "failed", "trained", "finished"]
-
-ERROR = "error.txt"  # why the last attempt failed
-LOCK = ".compare.lock"  # held by the process that carries the run out; .lock by any that trains in its folder
-MEASUREMENTS = "measurements.json"  # written last: with it, a run that is tested is finished
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ def status_of(run: Run, results_dir: Path, *, held: bool = False) -> Status:
     epochs = len(history.get("train_loss", ()))
     damaged = (folder / "history.json").exists() and not epochs
     note = f"{folder / 'history.json'} is damaged" if damaged else _note(history)
-    if any(_is_locked(folder / name) for name in ((".lock",) if held else (LOCK, ".lock"))):
+    if any(is_locked(folder / name) for name in ((".lock",) if held else (LOCK, ".lock"))):
         return Status("running", epochs, note)
     if (folder / ERROR).exists():
         return Status("failed", epochs, (folder / ERROR).read_text(encoding="utf-8").strip())
@@ -81,21 +76,7 @@ def _history(folder: Path) -> dict[str, Any]:
 
 
 def _note(history: dict[str, Any]) -> str:
-    """The best epoch's validation accuracy; while images grow, it need not be the highest of all epochs."""
-    best, plain = history.get("best_epoch", 0) - 1, history.get("val_acc", [])
-    if not 0 <= best < len(plain):
+    if (best := best_accuracy(history)) is None:
         return ""
-    accuracy = max(plain[best], *history.get("ema_val_acc", plain)[best : best + 1])
-    return f"validation {accuracy:.2f} %{', averaged weights' if accuracy > plain[best] else ''}"
-
-
-def _is_locked(path: Path) -> bool:
-    if not path.exists():
-        return False
-    lock = filelock.FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        return True
-    lock.release()
-    return False
+    accuracy, averaged = best
+    return f"validation {accuracy:.2f} %{', averaged weights' if averaged else ''}"

@@ -1,0 +1,34 @@
+"""The files by which it is told where a run stands; torch is not needed to look at them."""
+
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+ERROR = "error.txt"  # why the last attempt failed
+LOCK = ".compare.lock"  # held by the process that carries the run out; .lock by any that trains in its folder
+MEASUREMENTS = "measurements.json"  # written last: with it, a run that is tested is finished
+
+
+def best_accuracy(history: dict[str, Any]) -> tuple[float, bool] | None:
+    """Validation accuracy of the best epoch in percent, and whether it is of the averaged weights; None before the end
+    of the first. While images grow, it need not be the highest of all epochs.
+    """
+    best, plain = history.get("best_epoch", 0) - 1, history.get("val_acc", [])
+    if not 0 <= best < len(plain):
+        return None
+    accuracy = max(plain[best], *history.get("ema_val_acc", plain)[best : best + 1])
+    return accuracy, accuracy > plain[best]
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock."""
+    if not path.exists():
+        return False
+    lock = filelock.FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        return True
+    lock.release()
+    return False
