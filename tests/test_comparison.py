@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+import io
 import signal
 import subprocess
 import sys
@@ -303,6 +304,26 @@ def test_a_dry_run_shows_the_plan_and_does_nothing(paths):
     assert "4 of 4 runs are left" in done.stdout
     assert "one after the other on this machine: about" in done.stdout
     assert not paths.results_dir.exists()
+
+
+@pytest.mark.parametrize(("answer", "begun"), [("y", True), ("", False), (None, False)])
+def test_what_takes_more_than_a_day_is_asked_about(paths, monkeypatch, answer, begun):
+    monkeypatch.setattr(runner, "epoch_seconds", lambda *_: 90_000.0)
+    monkeypatch.setattr(runner, "carry_out", lambda runs, *_: started.extend(runs))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{answer}\n"))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: answer is not None, raising=False)
+    started = []
+    flags = ["--models", "svm", "--seeds", "1", "--dataset", "demo", "--epochs", "2", "--results_dir"]
+    monkeypatch.setattr(sys, "argv", ["compare.py", *flags, str(paths.results_dir)])
+    if begun:
+        compare.main()
+    else:
+        with pytest.raises(UsageError, match=r"about 2 d 2 h; start it with --yes"):
+            compare.main()
+    assert bool(started) == begun
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--yes"])
+    compare.main()
+    assert started
 
 
 # ---- Ray

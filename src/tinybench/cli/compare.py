@@ -6,6 +6,7 @@ The same command goes on where the last one ended: finished runs are never repea
 
 import dataclasses
 import functools
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,10 +18,12 @@ from tinybench.errors import UsageError
 from tinybench.model_file import load_model_file
 from tinybench.recipe import Count, CountOrNone, Device, Draft, NotNegative, Recipe, RunOptions
 from tinybench.sweep.plan import Plan, read_plan
-from tinybench.words import listed
+from tinybench.words import duration, listed
 
 if TYPE_CHECKING:
     from tinybench.sweep.launchers import Launcher
+
+DAY = 24 * 3600  # seconds
 
 
 @dataclass(kw_only=True)
@@ -40,6 +43,8 @@ class Arguments:
     """Train, and leave the test split alone: to choose hyper-parameters by."""
     dry_run: bool = False
     """Show the plan with its estimated time, and do nothing."""
+    yes: bool = False
+    """Start also what will take more than a day, without asking."""
     status: bool = False
     """Show where every run stands, and do nothing."""
     executor: Literal["here", "ray"] = "here"
@@ -94,16 +99,29 @@ def main() -> int:
         return 0
     launch = choose_launcher(arguments)
     left = [run for run in runs if statuses[run.name].state not in ("finished", "running")]
-    show_plan(plan.name, left, statuses, paths)
+    seconds = show_plan(plan.name, left, statuses, paths)
     if held := [run.name for run in runs if statuses[run.name].state == "running"]:
         print(f"  being carried out by another process: {listed(held)}", flush=True)
     if arguments.dry_run:
         return 0
+    if seconds > DAY and not arguments.yes:
+        confirm(f"on this machine alone this takes about {duration(seconds)}")
     failures = carry_out(left, statuses, paths, launch)
     if not plan.validate_only:
         table = write_comparison(paths.results_dir)
         print(describe(table[table["plan"] == plan.name]))
     return 1 if failures else 0
+
+
+def confirm(what: str) -> None:
+    """Ask on a terminal whether to go on.
+
+    Raises:
+        UsageError: nobody says yes.
+    """
+    if sys.stdin.isatty() and input(f"{what}; start? [y/N] ").strip().lower() in ("y", "yes"):
+        return
+    raise UsageError(f"not started: {what}; start it with --yes")
 
 
 def make_plan(arguments: Arguments) -> Plan:

@@ -14,8 +14,11 @@ from tinybench.sweep.status import Status, epochs_done, status_of
 from tinybench.words import duration
 
 
-def show_plan(name: str, runs: Sequence[Run], statuses: Mapping[str, Status], paths: RunPaths) -> None:
+def show_plan(name: str, runs: Sequence[Run], statuses: Mapping[str, Status], paths: RunPaths) -> float:
     """Print a line a recipe: its runs that are left, their epochs, and about how long they will take; then the sum.
+
+    Returns:
+        The seconds of all, one after the other on this machine.
 
     Raises:
         UserError: the data are not there, or a recipe does not fit them.
@@ -33,6 +36,7 @@ def show_plan(name: str, runs: Sequence[Run], statuses: Mapping[str, Status], pa
         )
     if runs:
         print(f"  one after the other on this machine: about {duration(total)}", flush=True)
+    return total
 
 
 def carry_out(runs: Sequence[Run], statuses: Mapping[str, Status], paths: RunPaths, launch: Launcher) -> list[Run]:
