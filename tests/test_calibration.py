@@ -14,7 +14,7 @@ from tinybench.data import datasets, split
 from tinybench.data.augment.policy import normalize
 from tinybench.errors import UserError
 from tinybench.evaluation.calibration import COLDEST, HOTTEST, fit_temperature
-from tinybench.evaluation.evaluate import EvalOptions, load_validation_images
+from tinybench.evaluation.evaluate import EvalOptions, load_own_images
 from tinybench.evaluation.evaluate import evaluate_checkpoint as check
 from tinybench.inference.checkpoint import load_network, read_checkpoint, write_checkpoint
 from tinybench.inference.predictor import predict_logits
@@ -65,8 +65,9 @@ def test_calibration_looks_at_the_validation_images_of_the_run(demo_data, tmp_pa
     checkpoint = read_checkpoint(path)
     train = datasets.load("demo", "train", demo_data)
     _, expected = split.train_val_split(train, checkpoint["recipe"]["val_fraction"], checkpoint["recipe"]["seed"])
-    images = load_validation_images(checkpoint, demo_data)
+    trained_on, images = load_own_images(checkpoint, demo_data)
     assert torch.equal(images.images, expected.images)
+    assert len(trained_on) + len(images) == len(train)
 
     model = load_network(checkpoint)
     pixels = normalize(train.images, 32, train.mean, train.std)
@@ -99,7 +100,7 @@ def test_other_training_images_are_refused(demo_data, tmp_path):
     with pytest.raises(UserError, match="training images of demo are not those"):
         check(path, EvalOptions(device=CPU, data_dir=demo_data, calibrate=True))
     with pytest.raises(UserError, match="training images of demo are not those"):
-        load_validation_images(read_checkpoint(path), demo_data)
+        load_own_images(read_checkpoint(path), demo_data)
 
 
 def test_the_command_calibrates(demo_data, tmp_path, monkeypatch, capsys):

@@ -66,6 +66,9 @@ def test_scores_are_those_of_the_test(tmp_path, skill):
             "test_top5_acc": metrics.topk_accuracy(logits, labels, 5),
             "nll": metrics.nll(logits, labels),
             "ece": metrics.ece(logits, labels),
+            "selective_acc": metrics.selective_accuracy(logits, labels),
+            "error_auroc": metrics.error_auroc(logits, labels),
+            "conformal_set_size": metrics.conformal_set_size(logits, labels),
         },
         abs=1e-6,
     )

@@ -239,7 +239,7 @@ def test_results_from_before_a_run_went_on_are_not_shown_as_its_own(tmp_path):
     change(path, epoch=3)
     found = collect(tmp_path)
     (problem,) = [problem for problem in found["problems"] if "test_results" in problem]
-    assert "is of epoch 3, the best weights are of 5 by now" in problem
+    assert "is of epoch 3, these weights are of 5 by now" in problem
 
 
 def test_a_training_in_two_plans_is_shown_once_and_a_plan_has_a_board_of_its_own(tmp_path):
