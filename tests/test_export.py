@@ -84,6 +84,7 @@ def test_every_format_answers_as_the_checkpoint(changes, source, demo_data, tmp_
     found = export(source, output, asked)
     assert found.agreement >= parity.TOLERANCES[asked.arithmetic].agreement
     assert (output.stat().st_size < 0.7 * source.stat().st_size) == asked.half
+    assert str(REPOSITORY).encode() not in output.read_bytes()  # where it was made is told nobody
     if asked.format in ("safetensors", "pth"):  # whatever takes a checkpoint takes these
         assert read_checkpoint(output)["class_ids"] == read_checkpoint(source)["class_ids"]
 

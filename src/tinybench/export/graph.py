@@ -56,12 +56,15 @@ def traced(checkpoint: Mapping[str, Any], layout: Layout) -> ExportedProgram:
     shape = (EXAMPLES, 3, size, size) if layout == "nchw" else (EXAMPLES, size, size, 3)
     network = WholeNetwork(checkpoint, layout).eval().requires_grad_(False)
     try:
-        return torch.export.export(
+        program = torch.export.export(
             network, (torch.zeros(shape, dtype=torch.uint8),), dynamic_shapes=({0: Dim("batch", min=1)},), strict=False
         )
     except Exception as error:  # whatever the network's code comes to
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"torch.export cannot follow {checkpoint['model']}: {reason}") from error
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # it names the files of this machine, which are nobody's business
+    return program
 
 
 def to_onnx(program: ExportedProgram, about: Mapping[str, Any], *, half: bool = False) -> onnx.ModelProto:
