@@ -19,6 +19,7 @@ from tinybench.data.augment import color
 from tinybench.errors import UserError
 from tinybench.inference.checkpoint import load_network
 from tinybench.inference.onnx import METADATA, OUTPUTS, Layout
+from tinybench.runtime.device import first_line
 
 INPUT = "images"
 OPSET = 18  # of 2022: every runtime in use reads it
@@ -60,8 +61,7 @@ def traced(checkpoint: Mapping[str, Any], layout: Layout) -> ExportedProgram:
             network, (torch.zeros(shape, dtype=torch.uint8),), dynamic_shapes=({0: Dim("batch", min=1)},), strict=False
         )
     except Exception as error:  # whatever the network's code comes to
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(f"torch.export cannot follow {checkpoint['model']}: {reason}") from error
+        raise UserError(f"torch.export cannot follow {checkpoint['model']}: {first_line(error)}") from error
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # it names the files of this machine, which are nobody's business
     return program
@@ -83,8 +83,7 @@ def to_onnx(program: ExportedProgram, about: Mapping[str, Any], *, half: bool = 
                 program, input_names=[INPUT], output_names=list(OUTPUTS), opset_version=OPSET, optimize=not half
             )
     except Exception as error:  # of torch, onnxscript and onnx
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(f"{about['model']} cannot be written as ONNX: {reason}") from error
+        raise UserError(f"{about['model']} cannot be written as ONNX: {first_line(error)}") from error
     assert exported is not None
     model = exported.model_proto
     if half:

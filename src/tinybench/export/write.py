@@ -106,14 +106,11 @@ def export(source: Path, output: Path, options: ExportOptions) -> Parity:
     """
     predictor = Predictor(source, options.device)
     train_images, val_images = load_own_images(predictor.checkpoint, options.data_dir, options.dataset)
-    compared, calibration = (
-        _resized(spread(images, count), predictor.image_size)
-        for images, count in ((val_images, options.parity_images), (train_images, options.calibration_images))
-    )
+    compared = _resized(spread(val_images, options.parity_images), predictor.image_size)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=output.parent) as folder:
         written = Path(folder) / output.name
-        _write(written, source, calibration.images, options)
+        _write(written, source, predictor.checkpoint, train_images, options)
         exported = logits_of(written, compared, options)
         parity = compare(predictor.logits(compared).cpu(), exported, compared.labels)
         require(parity, options.arithmetic)
@@ -140,11 +137,11 @@ def export_folder(source: Path, output: Path, options: ExportOptions) -> None:
     for form, what in forms:
         parity = export(source, output / NAMES[form], replace(options, format=form))
         files[NAMES[form]] = f"{what}. {parity}"
-    predictor = Predictor(source, options.device)
-    network = weights_fingerprint(predictor.checkpoint)
+    checkpoint = read_checkpoint(source)
+    network = weights_fingerprint(checkpoint)
     test = read_json(path, Results) if (path := source.with_name(RESULTS)).exists() else {}
     tested = test if test.get("tested", {}).get("weights_fingerprint") == network else {}
-    write_text(output / CARD, model_card(predictor.checkpoint, tested, files))
+    write_text(output / CARD, model_card(checkpoint, tested, files))
 
 
 def spread(images: ImageSet, count: int) -> ImageSet:
@@ -157,8 +154,9 @@ def _resized(images: ImageSet, size: int) -> ImageSet:
     return replace(images, images=resize_uint8(images.images, size))
 
 
-def _write(path: Path, source: Path, calibration: Tensor, options: ExportOptions) -> None:
-    checkpoint = read_checkpoint(source)
+def _write(
+    path: Path, source: Path, checkpoint: dict[str, Any], train_images: ImageSet, options: ExportOptions
+) -> None:
     match options.format:
         case "pth" | "safetensors":
             write = write_safetensors if options.format == "safetensors" else write_checkpoint
@@ -173,7 +171,8 @@ def _write(path: Path, source: Path, calibration: Tensor, options: ExportOptions
             except (ValueError, EncodeError) as error:
                 raise UserError(f"{checkpoint['model']} has more than the 2 GiB that an ONNX file may have") from error
             if options.int8:
-                quantize(path, path, calibration, options.layout)
+                calibration = _resized(spread(train_images, options.calibration_images), checkpoint["image_size"])
+                quantize(path, path, calibration.images, options.layout)
 
 
 def _said(source: Path, checkpoint: dict[str, Any], options: ExportOptions) -> dict[str, Any]:
