@@ -1,4 +1,4 @@
-"""RECIPES and AUGMENTATIONS: every hyper-parameter of every experiment, by name. The one file to edit.
+"""RECIPES, AUGMENTATIONS and SEARCHES: every hyper-parameter of every experiment, by name. The one file to edit.
 
 A recipe states what differs from the defaults in `tinybench/recipe.py`; the command line overrides any field. The
 results that came of a recipe stand in `docs/results.md` and, run by run, in `results/<run>/history.json`.
@@ -16,6 +16,29 @@ AUGMENTATIONS = {
     "trivialaugment": "shift(4)|flip|trivialaugment",
     "randaugment": "shift(4)|flip|randaugment(2,9)",
     "none": "none",
+}
+
+# What src/search.py chooses from: LOW..HIGH, with :log where factors count, or values. x0.1 is a tenth of what the
+# recipe has.
+SEARCHES = {
+    "usual": {
+        "lr": "x0.1..x10:log",
+        "weight_decay": "x0.1..x10:log",
+        "augment": "basic,standard,trivialaugment,randaugment",
+        "mixup_cutmix_alpha": "0,0.2,0.4,0.8",
+    },
+    "optimizer": {
+        "optimizer": "sgd,adamw,muon",
+        "lr": "1e-4..1e-1:log",
+        "weight_decay": "1e-5..1e-1:log",
+        "scheduler": "cosine,linear",
+    },
+    "regularization": {
+        "weight_decay": "x0.1..x10:log",
+        "label_smoothing": "0..0.2",
+        "dropout": "0..0.5",
+        "mixup_cutmix_alpha": "0..1",
+    },
 }
 
 # What the convolutional networks share: SGD with Nesterov's momentum, a warmup and a cosine, and ten times the weight

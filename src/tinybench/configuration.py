@@ -1,4 +1,4 @@
-"""config.py: which one is read, its RECIPES and its AUGMENTATIONS."""
+"""config.py: which one is read, its RECIPES, its AUGMENTATIONS and its SEARCHES."""
 
 import functools
 import re
@@ -10,6 +10,7 @@ from typing import Any
 from tinybench.errors import UsageError, notice
 from tinybench.libraries import is_of_library
 from tinybench.recipe import Recipe
+from tinybench.validation import validated
 
 # Which entry of config.py suits each kind of networks of the libraries.
 ENTRIES = {"without batch norm": "vit", "depthwise": "efficientnet", "convolutional": "resnet"}
@@ -78,17 +79,30 @@ def load_augmentations() -> dict[str, str]:
     Raises:
         UsageError: the file is broken, or an expression is the name of another one.
     """
-    path = config_file()
-    found = _names(path).get("AUGMENTATIONS")
-    if found is None and path != usual_config_file():
-        path = usual_config_file()
-        found = _names(path).get("AUGMENTATIONS")
-    if not isinstance(found, dict) or not all(isinstance(text, str) for pair in found.items() for text in pair):
-        raise UsageError(f"{path} must hold AUGMENTATIONS, a dict from names to expressions")
+    path, found = _table("AUGMENTATIONS", dict[str, str], "a dict from names to expressions")
     for name, expression in found.items():
         if expression in found and expression != name:  # a saved expression would be taken for the name
             raise UsageError(f"{path}: AUGMENTATIONS of {name} is itself a name, {expression}; write {expression}()")
     return found
+
+
+def load_searches() -> dict[str, dict[str, str]]:
+    """SEARCHES of `config_file()`, ranges by field by name; where it has none, those of `usual_config_file()`.
+
+    Raises:
+        UsageError: the file is broken.
+    """
+    return _table("SEARCHES", dict[str, dict[str, str]], "a dict from names to dicts from fields to ranges")[1]
+
+
+def _table(name: str, kind: Any, what: str) -> tuple[Path, Any]:
+    """A table of `config_file()`, or of `usual_config_file()` where it has none, and the file that holds it."""
+    path = config_file()
+    found = _names(path).get(name)
+    if found is None and path != usual_config_file():
+        path = usual_config_file()
+        found = _names(path).get(name)
+    return path, validated(kind, found, f"{path} must hold {name}, {what}: {name}", UsageError)
 
 
 def resolved_augmentation(augment: str) -> str:

@@ -1,6 +1,6 @@
 """What the files that the project reads must hold, as far as the code relies on it; more may stand in them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Interval, Len
 from pydantic import ConfigDict, with_config
@@ -107,6 +107,8 @@ class Plan(TypedDict, total=False):
     overrides: dict[str, Any]
     overrides_for: dict[str, dict[str, Any]]
     validate_only: bool
+    search_trials: Count
+    search_space: list[str]
 
 
 @with_config(STRICT)
@@ -140,3 +142,44 @@ class Numerics(TypedDict):
     precision: Precision
     channels_last: bool
     compile: bool
+
+
+@with_config(STRICT)
+class Trial(TypedDict):
+    """A trial of a search.
+
+    Attributes:
+        state: of Optuna: complete, pruned (stopped early, diverged or left out) or fail.
+        start: it is the recipe that the search started from.
+        val_acc: percent; of a pruned one after its last epoch.
+        epochs, seconds: of its training.
+        values: drawn, by field.
+    """
+
+    number: Count
+    state: Literal["complete", "pruned", "fail"]
+    start: bool
+    val_acc: float | None
+    epochs: Count
+    seconds: float
+    values: dict[str, int | float | bool | str]
+
+
+@with_config(STRICT)
+class Search(TypedDict):
+    """search.json: its trials so far.
+
+    Attributes:
+        recipe: that it started from.
+        space: range by field, see sweep/space.py.
+        best: number of the best trial.
+        importance: share of each field in what tells good trials from bad ones; empty while there are few.
+    """
+
+    name: str
+    recipe: dict[str, Any]
+    space: dict[str, str]
+    pruner: str
+    trials: list[Trial]
+    best: int | None
+    importance: dict[str, float]

@@ -203,7 +203,7 @@ class Recipe:
         stated = _with_tuples(stated)
         check_fields(stated)
         changes = {**self._shares_of(stated), **stated}
-        idle = _idle_fields({**vars(self), **changes})
+        idle = idle_fields({**vars(self), **changes})
         return dataclasses.replace(self, **{**changes, **idle, **stated})
 
     def _shares_of(self, stated: dict[str, Any]) -> dict[str, Any]:
@@ -277,7 +277,7 @@ class Recipe:
         if unknown := values.keys() - {spec.name for spec in dataclasses.fields(cls)}:
             raise UsageError(f"the recipe has unknown fields: {', '.join(sorted(unknown))}")
         check_fields(values)
-        return cls(**{**values, **_idle_fields(values)})
+        return cls(**{**values, **idle_fields(values)})
 
 
 @functools.lru_cache  # every step asks for it
@@ -345,7 +345,7 @@ def changes(former: Recipe, recipe: Recipe, but: Collection[str] = ()) -> list[s
     return [f"{name} {after[name]} instead of {before[name]}" for name in differing]
 
 
-def _idle_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+def idle_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that have no effect in a recipe of these values, each with its value for that."""
     draft = Draft(**values)
     return {name: idle.off for name, idle in IDLE.items() if not idle.acts(draft)}

@@ -11,21 +11,28 @@ from tinybench.runtime.files import read_json
 BEST = "best_model.pth"  # the network of a run's best epoch
 Weights = Literal["best", "last", "ema"]
 CHECKPOINTS: dict[Weights, str] = {"best": BEST, "last": "last.pth", "ema": "last.pth"}
+TRIALS = "trials"  # the folder of a search's runs, which are neither tested nor compared
 PREDICTIONS = "predictions.npz"  # what it answered to the test images
 
 
 def find_runs(results_dir: Path, file: str = BEST) -> dict[str, Path]:
     """The folder of every run at any depth below `results_dir` that has such a file, by the run's name.
 
+    Trials of a search, which the test images are kept from, count only for their other files.
+
     Raises:
         UsageError: there is none.
     """
-    folders = sorted(path.parent for path in results_dir.rglob(file))
+    folders = sorted(path.parent for path in results_dir.rglob(file) if file != BEST or not is_trial(path.parent))
     if not folders:
         raise UsageError(
             f"no run in {results_dir} has a {file}; train one: {command('src/train.py', '--model', 'resnet')}"
         )
     return {folder.relative_to(results_dir).as_posix(): folder for folder in folders}
+
+
+def is_trial(folder: Path) -> bool:
+    return folder.parent.name == TRIALS
 
 
 def pick_runs(

@@ -22,11 +22,13 @@ COMMANDS = {
     "ensemble": "average the predictions of tested runs",
     "probe": "train a linear head on a frozen network, and ask the nearest images",
     "compare": "train, test and measure many networks with many seeds",
+    "search": "search for a better recipe of a network",
     "watch": "show where every run stands, as they go",
     "report": "write all results on one page that opens from disk",
     "plot_training_loss": "draw the losses of runs",
     "plot_training_acc": "draw the accuracies of runs",
     "plot_comparison": "draw every figure of a comparison",
+    "plot_search": "draw what a search tried",
     "export": "write a trained network as ONNX, safetensors, int8, …",
     "profile_step": "show where a training step's time and memory go",
     "doctor": "look at this machine, and say what is missing or broken",
@@ -39,7 +41,7 @@ _tinybench() { COMPREPLY=($(compgen -W "$(tinybench --words "${COMP_WORDS[1]}" "
 complete -o default -F _tinybench tinybench"""
 
 # What computes for long enough to start again for it.
-LONG = {"train", "test", "probe", "compare", "profile_step", "doctor"}
+LONG = {"train", "test", "probe", "compare", "search", "profile_step", "doctor"}
 
 
 def start(name: str) -> None:

@@ -22,6 +22,7 @@ COMPARISON = (
     "generalization_gap",
     "accuracy_bars",
     "accuracy_against_costs",
+    "accuracy_by_trials",
     "critical_differences",
     "class_accuracy",
     "agreement_between_models",

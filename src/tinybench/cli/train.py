@@ -103,7 +103,7 @@ def parse_arguments(description: str | None) -> tuple[Recipe, Arguments]:
     recipes = load_recipes()
     if first.model_file:
         recipes |= load_model_file(first.model_file)
-    name = first.recipe or _recipe_of(first.model or Recipe.model, recipes)
+    name = first.recipe or entry_of(first.model or Recipe.model, recipes)
     given = _run_of(first.resume[0], first.results_dir) if first.resume else ""
     run_name = first.run_name or given or name
     check_run_name(run_name, "run_name")
@@ -121,10 +121,10 @@ def parse_arguments(description: str | None) -> tuple[Recipe, Arguments]:
             raise UsageError("--resume goes on with a run, --overwrite replaces it; give one of them")
         print(f"{first.results_dir / run_name} holds no checkpoint yet: starting from the first step")
     arguments.resume = (checkpoint,) if checkpoint else None
-    return _with_stated(base, arguments.fields, begun), arguments
+    return with_stated(base, arguments.fields, begun), arguments
 
 
-def _with_stated(base: Recipe, fields: Draft, begun: bool) -> Recipe:
+def with_stated(base: Recipe, fields: Draft, begun: bool = False) -> Recipe:
     """A recipe with the fields that stand on the command line; what follows from them is printed.
 
     Args:
@@ -152,7 +152,7 @@ def known_names(recipes: dict[str, Recipe]) -> dict[str, str]:
     }
 
 
-def _recipe_of(model: str, recipes: dict[str, Recipe]) -> str:
+def entry_of(model: str, recipes: dict[str, Recipe]) -> str:
     """The entry of config.py for a network: the one of its name; where there is none, its registration says."""
     if model in recipes:
         return model

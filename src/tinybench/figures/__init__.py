@@ -7,12 +7,14 @@ from tinybench.figures.data import channel_statistics
 from tinybench.figures.predictions import agreement_between_models, critical_differences, reliability_diagram
 from tinybench.figures.robustness import attack_curves, corruption_curves
 from tinybench.figures.roofline import roofline
+from tinybench.figures.search import accuracy_by_trials, search_fields, search_trials
 from tinybench.figures.single_run import training_accuracy, training_loss
 from tinybench.figures.training import generalization_gap, learning_curves, learning_rates
 
 __all__ = [
     "accuracy_against_costs",
     "accuracy_bars",
+    "accuracy_by_trials",
     "agreement_between_models",
     "attack_curves",
     "channel_statistics",
@@ -26,6 +28,8 @@ __all__ = [
     "published_accuracy",
     "reliability_diagram",
     "roofline",
+    "search_fields",
+    "search_trials",
     "training_accuracy",
     "training_loss",
 ]

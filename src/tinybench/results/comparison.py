@@ -16,6 +16,7 @@ from tinybench.metrics import METRICS
 from tinybench.results.groups import averaged, group_runs
 from tinybench.results.predictions import test_scores
 from tinybench.results.runs import RunResults, load_runs, read_table
+from tinybench.results.searches import search_of
 from tinybench.runtime.files import write_text
 from tinybench.stats.intervals import mean_interval
 
@@ -92,21 +93,25 @@ def describe(table: pd.DataFrame) -> str:
     """The table's main columns as text."""
     if table.empty:
         return "no run of the plan is finished yet"
-    has_macro = "test_macro_acc_mean" in table and table["test_macro_acc_mean"].notna().any()
+    has_macro, searched = (
+        name in table and table[name].notna().any() for name in ("test_macro_acc_mean", "search_trials")
+    )
     width = 1 + max(15, *(len(printable(name)) for name in table["recipe"]))
     lines = [
         f"{'recipe':<{width}}{'seeds':>5}  {'test top-1, 95 % interval':<32}{'   macro' if has_macro else ''}"
         f"{'top-5':>8}{'ECE':>8}{'M par.':>8}{'GFLOP':>8}{'train min':>11}  weights"
+        f"{'   trials' if searched else ''}"
     ]
     for row in table.itertuples():
         interval = (
             "no interval from one seed" if row.seeds < 2 else f"{row.test_acc_low:.2f} to {row.test_acc_high:.2f}"
         )
+        trials = f"{row.search_trials:>9.0f}" if searched else ""
         macro = f"{row.test_macro_acc_mean:>7.2f} " if has_macro else ""
         lines.append(
             f"{printable(row.recipe):<{width}}{row.seeds:>5}  {f'{row.test_acc_mean:6.2f} %, {interval}':<32}{macro}"
             f"{row.test_top5_acc_mean:>7.2f} {row.ece_mean:>7.3f} {row.parameters / 1e6:>7.2f} {row.flops / 1e9:>7.2f} "
-            f"{row.training_seconds_mean / 60:>10.1f}  {row.best_weights}"
+            f"{row.training_seconds_mean / 60:>10.1f}  {row.best_weights:<7}{trials}"
         )
     return "\n".join(lines)
 
@@ -123,11 +128,13 @@ def recipe_row(runs: Sequence[RunResults]) -> dict[str, Any]:
         for key, metric in METRICS.items()
         if not metric.imbalanced or any(key in run.tests["best"] for run in tested)
     }
+    search = search_of(runs[0])
     row: dict[str, Any] = {
         "plan": runs[0].plan,
         "recipe": runs[0].recipe,
         "model": runs[0].model,
         "seeds": len(tested) or len(runs),
+        **({"search_trials": len(search["trials"])} if search else {}),
         "epochs": max(run.epochs for run in runs),
         "classes": data.get("classes", nan),
         "train_images": data.get("train_images", nan),

@@ -16,6 +16,7 @@ from tinybench.configuration import resolved_augmentation
 from tinybench.errors import UsageError, UserError, command, notice
 from tinybench.recipe import Recipe, check_run_name
 from tinybench.results.colors import NETWORK_TITLES
+from tinybench.runs import is_trial
 from tinybench.runtime.files import read_json
 from tinybench.validation import validated
 from tinybench.words import listed
@@ -96,13 +97,16 @@ class RunResults:
 
 
 def load_runs(results_dir: Path, plan: str = "") -> list[RunResults]:
-    """Every run with at least one epoch below `results_dir`, or below that plan's folder, in the order of their names.
+    """Every run with at least one epoch below `results_dir`, or below that plan's folder, in the order of their names;
+    no trials of a search.
 
     A damaged file counts as missing, and is noticed.
     """
     runs = []
     for path in sorted((results_dir / plan).rglob("history.json")):
         folder = path.parent
+        if is_trial(folder):
+            continue
         name = folder.relative_to(results_dir).as_posix()
         if (history := attempt(read_history, results_dir, name)) is None:
             continue

@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     CORRUPT = 9
     ATTACK = 10
     SAMPLE = 11
+    SEARCH = 12
 
 
 def derive_seed(seed: int, purpose: Purpose, *keys: int) -> int:

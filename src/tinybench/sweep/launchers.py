@@ -1,16 +1,18 @@
 """Where the runs of a plan are carried out: here, one after the other, or on a Ray cluster.
 
-Each launcher takes the runs that are left and yields (run, reason) as they end; the reason is None for a run that went
-well. Each run has a process of its own, so that its peak memory is its own, and none takes the others down with it.
+Each launcher takes the runs that are left, one when there is room for it, and yields (run, reason) as they end; the
+reason is None for a run that went well. Each run has a process of its own, so that its peak memory is its own, and none
+takes the others down with it.
 """
 
 import contextlib
 import logging
+import math
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,14 @@ from tinybench.training.saving import Stopped
 
 POLL_SECONDS = 1.0
 RETRIES = 3  # of a run whose worker was lost
+CALLED_OFF = "called off"  # the outcome of a run that `watch` had no more use for
 
 Outcome = tuple[Run, str | None]
-Watch = Callable[[Run], None]
-Launcher = Callable[[Sequence[Run], RunPaths, Watch], Iterator[Outcome]]
+Watch = Callable[[Run], bool]  # told which run is on; whether to call it off
+Launcher = Callable[[Iterable[Run], RunPaths, Watch], Iterator[Outcome]]
 
 
-def run_here(runs: Sequence[Run], paths: RunPaths, watch: Watch) -> Iterator[Outcome]:
+def run_here(runs: Iterable[Run], paths: RunPaths, watch: Watch) -> Iterator[Outcome]:
     """Carry the runs out one after the other, calling `watch` every second with the run that is on.
 
     Raises:
@@ -50,10 +53,11 @@ def run_here(runs: Sequence[Run], paths: RunPaths, watch: Watch) -> Iterator[Out
             finally:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             sender.close()
+            called_off = False
             while process.is_alive():
                 process.join(POLL_SECONDS)
-                watch(run)
-                if stop.received:
+                called_off = watch(run)
+                if stop.received or called_off:
                     process.terminate()  # SIGTERM: it saves and ends
                     process.join()
         if stop.received:
@@ -61,7 +65,7 @@ def run_here(runs: Sequence[Run], paths: RunPaths, watch: Watch) -> Iterator[Out
             error.status = 128 + stop.received
             raise error
         try:
-            yield run, receiver.recv()
+            yield run, CALLED_OFF if called_off else receiver.recv()
         except EOFError:
             yield run, _lost(process.exitcode, paths.results_dir / run.name / LOG)
 
@@ -83,7 +87,7 @@ def _child(run: Run, paths: RunPaths, sender: Any) -> None:
 
 
 def run_on_ray(
-    runs: Sequence[Run],
+    runs: Iterable[Run],
     paths: RunPaths,
     watch: Watch,
     *,
@@ -124,17 +128,33 @@ def run_on_ray(
         )
     # A process serves one run only (max_calls), and is replaced when it or its node is lost (max_retries).
     task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_calls=1, max_retries=RETRIES)(run_one_logged)
-    pending = {task.remote(run, paths): run for run in runs}
-    while pending:
+    # A cluster that grows has to see all that waits; runs that depend on the outcome of others come when there is room.
+    room = math.inf if isinstance(runs, Sequence) else _places(have, cpus, gpus)
+    pending: dict[Any, Run] = {}
+    called_off: set[str] = set()
+    coming = iter(runs)
+    while True:
+        while len(pending) < room and (run := next(coming, None)):
+            pending[task.remote(run, paths)] = run
+        if not pending:
+            return
         done, _ = ray.wait(list(pending), timeout=POLL_SECONDS)
-        for run in pending.values():
-            watch(run)
+        for reference, run in pending.items():
+            if watch(run) and run.name not in called_off:
+                called_off.add(run.name)
+                ray.cancel(reference, force=True)
         for reference in done:
             run = pending.pop(reference)
             try:
-                yield run, ray.get(reference)
+                yield run, CALLED_OFF if run.name in called_off else ray.get(reference)
             except ray.exceptions.RayError as error:
                 yield run, f"its worker was lost {RETRIES + 1} times: {type(error).__name__}"
+
+
+def _places(have: dict[str, float], cpus: float, gpus: float) -> int:
+    """How many runs a cluster carries out at a time."""
+    wanted = {"CPU": cpus, "GPU": gpus}
+    return min((int(have.get(kind, 0) / each) for kind, each in wanted.items() if each), default=1)
 
 
 def usual_gpus(have: dict[str, float], device: Device) -> float:

@@ -48,6 +48,8 @@ class Plan:
         overrides_for: further ones, by the name of the recipe. With a key `recipe`, the name is that of a variant of
             that entry of config.py.
         validate_only: train, and leave the test split alone: to choose hyper-parameters by.
+        search_trials: of a search for each recipe that comes first (0: none).
+        search_space: what these choose from, see sweep/space.py.
     """
 
     name: str = "comparison"
@@ -56,6 +58,8 @@ class Plan:
     overrides: dict[str, Any] = field(default_factory=dict)
     overrides_for: dict[str, dict[str, Any]] = field(default_factory=dict)
     validate_only: bool = False
+    search_trials: int = 0
+    search_space: tuple[str, ...] = ("usual",)
 
     def runs(self, recipes: dict[str, Recipe] | None = None) -> list[Run]:
         """All runs; the first seed of every recipe comes first, so that a plan cut short still compares them all.

@@ -50,12 +50,13 @@ def carry_out(runs: Sequence[Run], statuses: Mapping[str, Status], paths: RunPat
     total = sum(run.recipe.epochs for run in runs)
     with tqdm(total=total, initial=sum(done.values()), unit=" epochs", disable=None) as bar:
 
-        def watch(run: Run) -> None:
+        def watch(run: Run) -> bool:
             epochs = epochs_done(run, paths.results_dir)
             bar.set_description(run.name, refresh=False)
             bar.update(epochs - done[run.name])
             bar.refresh()
             done[run.name] = epochs
+            return False
 
         for run, reason in launch(runs, paths, watch):
             watch(run)

@@ -39,7 +39,7 @@ def status_of(run: Run, results_dir: Path, *, held: bool = False) -> Status:
         UsageError: its folder holds a run of another recipe.
     """
     folder = results_dir / run.name
-    history = _history(folder)
+    history = history_of(folder)
     check_same_recipe(run, folder, history)
     epochs = len(history.get("train_loss", ()))
     damaged = (folder / "history.json").exists() and not epochs
@@ -55,7 +55,7 @@ def status_of(run: Run, results_dir: Path, *, held: bool = False) -> Status:
 
 
 def epochs_done(run: Run, results_dir: Path) -> int:
-    return len(_history(results_dir / run.name).get("train_loss", ()))
+    return len(history_of(results_dir / run.name).get("train_loss", ()))
 
 
 def check_same_recipe(run: Run, folder: Path, history: dict[str, Any]) -> None:
@@ -68,11 +68,12 @@ def check_same_recipe(run: Run, folder: Path, history: dict[str, Any]) -> None:
         raise UsageError(f"{folder} holds a run with {differs}; give the plan another --name, or delete that folder")
 
 
-def _history(folder: Path) -> dict[str, Any]:
+def history_of(folder: Path) -> dict[str, Any]:
+    """history.json of a run; empty before the end of its first epoch."""
     try:
         return read_json(folder / "history.json", formats.History)
     except UserError:
-        return {}  # no epoch is done yet
+        return {}
 
 
 def _note(history: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """The files by which it is told where a run stands; torch is not needed to look at them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,18 @@ LOCK = ".compare.lock"  # held by the process that carries the run out; .lock by
 MEASUREMENTS = "measurements.json"  # written last: with it, a run that is tested is finished
 
 
-def best_accuracy(history: dict[str, Any]) -> tuple[float, bool] | None:
+def accuracies(history: Mapping[str, Any]) -> list[float]:
+    """Validation accuracy of each epoch in percent, of the averaged weights where they are better."""
+    plain: list[float] = history.get("val_acc", [])
+    return [max(pair) for pair in zip(plain, history.get("ema_val_acc", plain), strict=False)]
+
+
+def best_accuracy(history: Mapping[str, Any]) -> tuple[float, bool] | None:
     """Validation accuracy of the best epoch in percent, and whether it is of the averaged weights; None before the end
     of the first. While images grow, it need not be the highest of all epochs.
     """
-    best, plain = history.get("best_epoch", 0) - 1, history.get("val_acc", [])
-    if not 0 <= best < len(plain):
-        return None
-    accuracy = max(plain[best], *history.get("ema_val_acc", plain)[best : best + 1])
-    return accuracy, accuracy > plain[best]
+    best, found = history.get("best_epoch", 0) - 1, accuracies(history)
+    return (found[best], found[best] > history["val_acc"][best]) if 0 <= best < len(found) else None
 
 
 def is_locked(path: Path) -> bool:

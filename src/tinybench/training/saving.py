@@ -25,6 +25,7 @@ RUN_FILES = (
     *RUN, "test_results*.json", "predictions*.npz", "robustness*.json", "measurements.json", "events.out.tfevents.*",
 )  # fmt: skip
 LAST, BEST = "last.pth", "best_model.pth"
+DIVERGED = "the loss is not finite any more"
 
 
 def check_folder(options: RunOptions, resume: Path | None, overwrite: bool) -> bool:
@@ -176,7 +177,7 @@ class RunFiles:
         if self._former:
             kept = f"{self.folder} still holds the former run; "
         raise UserError(
-            f"the loss is not finite any more in epoch {len(self.state.history) + 1}; {kept}"
+            f"{DIVERGED} in epoch {len(self.state.history) + 1}; {kept}"
             "try a lower --lr, some --warmup_epochs, or --clip_grad_norm 1"
         )
 
