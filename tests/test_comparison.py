@@ -358,6 +358,7 @@ def test_a_ray_cluster_loses_a_worker_and_ends_with_every_result(paths, monkeypa
             cluster.remove_node(nodes[0], allow_graceful=False)
 
         threading.Thread(target=lose_a_node, daemon=True).start()
+
         def watch(run):
             return run is runs[-1] and status.epochs_done(run, paths.results_dir) > 0
 

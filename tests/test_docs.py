@@ -27,7 +27,10 @@ SPAN = re.compile(r"`([^`\n]+)`")
 # The recipes in the files that pages show.
 RECIPE_OF = {"README.md": "my_net", "docs/adding_a_network.md": "my_net", "docs/augmentation.md": "inverted"}
 # Programs of others, whose flags are theirs.
-OTHERS = {"pip", "python3", ".", "eval", "ruff", "mypy", "mkdocs", "jupyter", "tensorboard", ".ci/run", "python -m"}
+OTHERS = {
+    "pip", "python3", ".", "eval", "ruff", "mypy", "mkdocs", "jupyter", "tensorboard", "wandb", "mlflow", "trackio",
+    ".ci/run", "python -m",
+}  # fmt: skip
 
 
 def text_of(page):

@@ -222,7 +222,7 @@ SHORT = {
     "seeds": ("0", "1", "-1", "1000000000", "x"),
 }  # fmt: skip
 # Tracebacks that were asked for, other programs, or minutes.
-NEVER = {"help", "debug", "download", "executor", "compile", "robustness", "tensorboard", "check"}
+NEVER = {"help", "debug", "download", "executor", "compile", "robustness", "track", "check"}
 
 
 def flags_of(script):

@@ -25,7 +25,6 @@ from tinybench.training import trainer
 from tinybench.training.checkpoint import anchored
 from tinybench.training.saving import Stopped
 from tinybench.training.setup import build_state, load_images
-from tinybench.training.tensorboard import STEP_LOSS, TAGS
 from tinybench.training.trainer import train, train_step
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -308,35 +307,6 @@ def test_a_checkpoint_with_a_network_only_cannot_be_resumed(demo_data, tmp_path,
 def test_checkpoints_are_kept_every_so_many_epochs(demo_data, tmp_path):
     train(TINY, options(demo_data, tmp_path, save_every=2))
     assert sorted(path.name for path in (tmp_path / "run").glob("checkpoint_*")) == ["checkpoint_epoch_2.pth"]
-
-
-def test_tensorboard_of_a_resumed_run_shows_each_epoch_and_step_once(demo_data, tmp_path, monkeypatch):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    def scalars(folder, tag):
-        events = EventAccumulator(str(folder))
-        events.Reload()
-        found = events.Scalars(tag)
-        return [event.step for event in found], [event.value for event in found]
-
-    run = options(demo_data, tmp_path, tensorboard=True)
-    with monkeypatch.context() as patch:
-        stop_after(patch, 7)
-        with pytest.raises(Stopped):
-            train(TINY, run)
-    history = train(TINY, run, resume=run.folder / "last.pth").epochs
-    for name, tag in TAGS.items():
-        if name in history:
-            assert scalars(run.folder, tag) == ([1, 2, 3], pytest.approx(history[name]))
-    seen, losses = scalars(run.folder / "steps", STEP_LOSS)
-    assert seen == [32 * step for step in range(1, len(losses) + 1)]
-    by_epoch = torch.tensor(losses).view(3, -1)
-    assert by_epoch.mean(1).tolist() == pytest.approx(history["train_loss"], rel=1e-5)
-    assert by_epoch.std(1).min() > 0
-    assert history.keys() <= TAGS.keys()
-    events = EventAccumulator(str(run.folder))
-    events.Reload()
-    assert b"batch_size" in events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
 
 
 def test_fp16_is_refused_without_cuda(demo_data, tmp_path):

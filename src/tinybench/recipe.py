@@ -18,6 +18,7 @@ from tinybench.validation import validated
 
 Device = Literal["auto", "cpu", "mps", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16"]
+TrackerName = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
 # Bounds of the fields below; beyond them a number is a slip of the pen, or has no meaning.
 Count = Annotated[int, Interval(ge=1, le=1_000_000)]
@@ -507,8 +508,8 @@ class RunOptions:
     """Also write last.pth within an epoch, when so many minutes have passed since the last one."""
     save_every: CountOrNone = 10
     """Keep checkpoint_epoch_N.pth every so many epochs (0: none)."""
-    tensorboard: bool = False
-    """Write TensorBoard events into the run's folder: by epoch, the loss of each step, the recipe as hparams."""
+    track: tuple[TrackerName, ...] = ()
+    """Experiment trackers to hand the recipe, the values of every epoch, the loss of each step and the files to."""
     verbose: bool = False
     """Print every field of the recipe, not only what differs from the defaults."""
     model_file: Path | None = None
@@ -520,7 +521,7 @@ class RunOptions:
         Raises:
             UsageError: naming the field.
         """
-        for name in ("checkpoint_minutes", "save_every"):
+        for name in ("checkpoint_minutes", "save_every", "track"):
             validated(RunOptions.__annotations__[name], getattr(self, name), name, UsageError)
         check_run_name(self.run_name, "run_name")
 
@@ -532,9 +533,9 @@ class RunOptions:
         """A later command on this run, to be typed as it stands: with what differs of folders, device, model file."""
         usual = RunOptions(run_name=self.run_name)
         shared = ("data_dir", "results_dir", "device", "model_file")
-        for name in (*shared, "save_every") if script == "src/train.py" else shared:
+        for name in (*shared, "save_every", "track") if script == "src/train.py" else shared:
             if (value := getattr(self, name)) != getattr(usual, name):
-                words += (f"--{name}", value)
+                words += (f"--{name}", *(value if isinstance(value, tuple) else (value,)))
         return command(script, *words)
 
 

@@ -1,7 +1,7 @@
 """Trained runs: found by name, or by their network where it has one run only."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -12,6 +12,7 @@ BEST = "best_model.pth"  # the network of a run's best epoch
 Weights = Literal["best", "last", "ema"]
 CHECKPOINTS: dict[Weights, str] = {"best": BEST, "last": "last.pth", "ema": "last.pth"}
 TRIALS = "trials"  # the folder of a search's runs, which are neither tested nor compared
+MLFLOW = ".mlflow"  # below the results: what MLflow keeps, copies of runs' files among it
 PREDICTIONS = "predictions.npz"  # what it answered to the test images
 
 
@@ -23,12 +24,19 @@ def find_runs(results_dir: Path, file: str = BEST) -> dict[str, Path]:
     Raises:
         UsageError: there is none.
     """
-    folders = sorted(path.parent for path in results_dir.rglob(file) if file != BEST or not is_trial(path.parent))
+    folders = sorted(path.parent for path in find_files(results_dir, file))
+    if file == BEST:
+        folders = [folder for folder in folders if not is_trial(folder)]
     if not folders:
         raise UsageError(
             f"no run in {results_dir} has a {file}; train one: {command('src/train.py', '--model', 'resnet')}"
         )
     return {folder.relative_to(results_dir).as_posix(): folder for folder in folders}
+
+
+def find_files(results_dir: Path, file: str) -> Iterator[Path]:
+    """Every file of that name below `results_dir` that is a run's own."""
+    return (path for path in results_dir.rglob(file) if MLFLOW not in path.relative_to(results_dir).parts)
 
 
 def is_trial(folder: Path) -> bool:

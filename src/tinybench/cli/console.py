@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, NoReturn, TextIO, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, NoReturn, TextIO, TypeVar, cast, get_args, get_origin
 
 from tinybench.errors import IN_CHECKOUT, Notice, UsageError, UserError, describe, out_of_memory, printable
 
@@ -145,8 +145,9 @@ def _metavar(kind: Any) -> str | None:
     if NoneType not in get_args(kind):
         return None
     inner = next(each for each in get_args(kind) if each is not NoneType)
-    word = (get_args(inner) or (inner,))[0].__name__.upper()
-    return f"[{word}]" if get_origin(inner) is tuple else word
+    item = get_args(inner)[0] if get_origin(inner) is tuple else inner
+    word = "{" + ",".join(get_args(item)) + "}" if get_origin(item) is Literal else item.__name__.upper()
+    return word if item is inner else f"[{word}]"
 
 
 @functools.cache

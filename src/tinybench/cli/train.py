@@ -15,7 +15,7 @@ from tinybench.cli import console
 from tinybench.configuration import get_recipe, load_augmentations, load_recipes
 from tinybench.errors import UsageError, UserError
 from tinybench.model_file import load_model_file
-from tinybench.recipe import CountOrNone, Device, Draft, Recipe, RunOptions, changes, check_run_name
+from tinybench.recipe import CountOrNone, Device, Draft, Recipe, RunOptions, TrackerName, changes, check_run_name
 
 
 @dataclass(kw_only=True)
@@ -41,8 +41,8 @@ class Arguments:
     """Also write last.pth within an epoch, when so many minutes have passed since the last one."""
     save_every: CountOrNone = RunOptions.save_every
     """Keep checkpoint_epoch_N.pth every so many epochs (0: none)."""
-    tensorboard: bool = False
-    """Write TensorBoard events into the run's folder: by epoch, the loss of each step, the recipe as hparams."""
+    track: tuple[TrackerName, ...] | None = None
+    """Hand recipe, values of every epoch, loss of each step and files to experiment trackers (no name: tensorboard)."""
     verbose: bool = False
     """Print every field of the recipe, not only what differs from the defaults."""
     model_file: Path | None = None
@@ -58,7 +58,7 @@ class Arguments:
             device=self.device,
             checkpoint_minutes=self.checkpoint_minutes,
             save_every=self.save_every,
-            tensorboard=self.tensorboard,
+            track=() if self.track is None else tuple(dict.fromkeys(self.track or ("tensorboard",))),
             verbose=self.verbose,
             model_file=self.model_file,
         )

@@ -16,7 +16,7 @@ from tinybench.configuration import resolved_augmentation
 from tinybench.errors import UsageError, UserError, command, notice
 from tinybench.recipe import Recipe, check_run_name
 from tinybench.results.colors import NETWORK_TITLES
-from tinybench.runs import is_trial
+from tinybench.runs import find_files, is_trial
 from tinybench.runtime.files import read_json
 from tinybench.validation import validated
 from tinybench.words import listed
@@ -103,7 +103,7 @@ def load_runs(results_dir: Path, plan: str = "") -> list[RunResults]:
     A damaged file counts as missing, and is noticed.
     """
     runs = []
-    for path in sorted((results_dir / plan).rglob("history.json")):
+    for path in sorted(find_files(results_dir / plan, "history.json")):
         folder = path.parent
         if is_trial(folder):
             continue

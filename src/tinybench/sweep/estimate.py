@@ -6,6 +6,7 @@ from pathlib import Path
 from tinybench import formats
 from tinybench.errors import UserError
 from tinybench.recipe import Recipe
+from tinybench.runs import find_files
 from tinybench.runtime.device import describe_environment, pick_device
 from tinybench.runtime.files import read_json
 from tinybench.sweep.plan import Run
@@ -34,7 +35,7 @@ def epoch_seconds(run: Run, paths: RunPaths) -> float:
 
 def _known_seconds_per_image(recipe: Recipe, paths: RunPaths) -> float | None:
     here = describe_environment(pick_device(paths.device))
-    newest: dict[float, Path] = {path.stat().st_mtime: path for path in paths.results_dir.rglob("history.json")}
+    newest: dict[float, Path] = {path.stat().st_mtime: path for path in find_files(paths.results_dir, "history.json")}
     for _, path in sorted(newest.items(), reverse=True):
         try:
             history = read_json(path, formats.History)

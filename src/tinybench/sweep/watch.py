@@ -8,6 +8,7 @@ from typing import Any, Literal
 from tinybench import formats
 from tinybench.errors import UserError
 from tinybench.results.runs import stated_recipe
+from tinybench.runs import find_files
 from tinybench.runtime.files import read_json
 from tinybench.sweep.traces import ERROR, LOCK, best_accuracy, is_locked
 
@@ -39,7 +40,7 @@ class Progress:
 
 def watched(results_dir: Path, now: float | None = None) -> list[Progress]:
     """Every run below a folder that has begun, those that are running first, then the latest."""
-    folders = {path.parent for name in ("history.json", "last.pth", ERROR) for path in results_dir.rglob(name)}
+    folders = {path.parent for name in ("history.json", "last.pth", ERROR) for path in find_files(results_dir, name)}
     found = [_progress(folder, results_dir, time.time() if now is None else now) for folder in folders]
     return sorted(found, key=lambda run: (ORDER.index(run.state), -run.changed, run.name))
 

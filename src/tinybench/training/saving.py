@@ -20,9 +20,11 @@ from tinybench.training.checkpoint import difference
 from tinybench.training.state import TrainingState, has_begun
 
 RUN = ("*.pth", "history.json")
+TRACKED = "tracked.json"  # where the run stands in the trackers that it was handed to
 # What training, testing and measuring leave in the folder; gone when another run takes its place.
 RUN_FILES = (
     *RUN, "test_results*.json", "predictions*.npz", "robustness*.json", "measurements.json", "events.out.tfevents.*",
+    TRACKED,
 )  # fmt: skip
 LAST, BEST = "last.pth", "best_model.pth"
 DIVERGED = "the loss is not finite any more"

@@ -31,7 +31,7 @@ from tinybench.training.progress import Progress
 from tinybench.training.saving import Checkpointer, RunFiles, check_folder, check_writable
 from tinybench.training.setup import build_state, check_recipe, load_images, own_folder
 from tinybench.training.state import TrainingState, has_begun
-from tinybench.training.tensorboard import open_tensorboard
+from tinybench.training.tracking import Tracking, check_trackers
 
 
 def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, overwrite: bool = False) -> History:
@@ -52,6 +52,7 @@ def train(recipe: Recipe, options: RunOptions, *, resume: Path | None = None, ov
     check_folder(options, resume, overwrite)
     if distributed.is_main():
         check_writable(options.folder)
+        check_trackers(options.track)
     checkpoint = read_checkpoint(resume) if resume else None
     if checkpoint and not has_begun(checkpoint):
         checkpoint = None  # with nothing behind it, the run starts anew, also with another recipe
@@ -97,8 +98,8 @@ def run_epochs(
     batches = TrainBatches(train_images, recipe, rank=distributed.rank(), processes=distributed.world_size())
     steps, history, checkpointer = batches.steps_per_epoch, state.history, Checkpointer(files, stop)
     with (
+        Tracking(files.options, recipe, state, steps, batches.batch_size) as tracking,
         Progress(recipe.epochs, steps, batches.batch_size, state) as progress,
-        open_tensorboard(files.options, recipe, state, steps, batches.batch_size) as board,
     ):
         for epoch in range(len(history), recipe.epochs):
             started = time.perf_counter() - state.seconds
@@ -109,8 +110,7 @@ def run_epochs(
                 lr = learning_rate(recipe, epoch * steps + step, steps)
                 dropout_seed = derive_seed(recipe.seed, Purpose.DROPOUT, epoch, step, *distributed.rank_keys())
                 train_step(recipe, state, batch, lr, dropout_seed)
-                if board:
-                    board.after_step()
+                tracking.after_step()
                 if state.ema:
                     state.ema.update((epoch - first_averaged(recipe)) * steps + step)
                 state.step, state.seconds = step + 1, time.perf_counter() - started
@@ -121,9 +121,8 @@ def run_epochs(
             values = epoch_values(recipe, state, batches, val_images, started)
             files.check_finite(values.values())
             state.end_epoch(values)
-            if board:
-                board.after_epoch(values)
             checkpointer.save()
+            tracking.after_epoch(values)
             progress.write(epoch_line(epoch + 1, recipe, values, is_best=history.best_epoch == epoch + 1))
             checkpointer.after_epoch()
 
