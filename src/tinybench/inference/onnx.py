@@ -113,7 +113,12 @@ class OnnxPredictor:
         Raises:
             UserError: as `logits_of_files`.
         """
-        logits = self.logits_of_files([path])[0].astype(np.float64)
+        white = self.checkpoint.get("white", 0.0)
+        return self.classify_pixels(decode_square(self.image_size, (str(path), path), white), top_k)
+
+    def classify_pixels(self, pixels: np.ndarray, top_k: int) -> list[Guess]:
+        """As `classify`, of one image as the network sees it: uint8 (3, image_size, image_size)."""
+        logits = self.logits_of_uint8(pixels[None])[0].astype(np.float64)
         exponentials = np.exp(logits - logits.max())
         return likeliest(exponentials / exponentials.sum(), self.checkpoint, top_k)
 
