@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 OPACITY = 0.6  # of the heat over the picture
 
 STYLE = """
+#answers .html-container { padding: 0; }
 .networks { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(300px, 100%), 1fr)); gap: 16px; }
 .network { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 16px; min-width: 0; }
 .network h2 { margin: 0; font-size: 1.1rem; overflow-wrap: anywhere; }
@@ -27,7 +28,7 @@ STYLE = """
 .network ol { flex: 1 1 230px; list-style: none; margin: 0; padding: 0; }
 .network .pictures { display: flex; flex-wrap: wrap; gap: 12px; align-content: start; }
 .network figure { margin: 0; width: 124px; }
-.network .neighbours { display: grid; grid-template-columns: repeat(5, 1fr); gap: 8px; max-width: 440px; }
+.network .neighbours { display: grid; grid-template-columns: repeat(auto-fill, minmax(70px, 1fr)); gap: 8px; }
 .network .neighbours figure { width: auto; min-width: 0; overflow-wrap: anywhere; }
 .network img { width: 100%; image-rendering: pixelated; border-radius: 4px; display: block; }
 .network li { margin: 0 0 8px; padding: 0; }
@@ -86,7 +87,7 @@ def neighbours_row(neighbours: "Sequence[Neighbour]") -> str:
         return ""
     figures = (figure(each.pixels, f"{each.class_name}, {each.similarity:.2f}") for each in neighbours)
     return (
-        "<h3>The most similar training images (cosine similarity of features)</h3>"
+        "<h3>Similar training images (cosine similarity of features)</h3>"
         f'<div class="neighbours">{"".join(figures)}</div>'
     )
 

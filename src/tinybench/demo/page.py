@@ -143,7 +143,7 @@ def build(networks: Sequence[AskedNetwork], top_k: int) -> gr.Blocks:
                 severity = gr.Slider(0, STRONGEST, step=1, label="Severity (0: none)")
                 explained = gr.Checkbox(True, label="Show where they look")
             with gr.Column(scale=3, min_width=300):
-                answers = gr.HTML(HINT)
+                answers = gr.HTML(HINT, elem_id="answers")
         controls = [corruption, severity, explained]
         # One at a time, as networks take it; of a slider that moves on meanwhile, only the last place counts.
         event: dict[str, Any] = {
