@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -175,6 +176,7 @@ def _read(path: Path) -> bytes:
 
 def _session(content: bytes, path: Path) -> Any:
     """What runs the network; from bytes, so that the file cannot name others."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it is read by the import
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
