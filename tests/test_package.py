@@ -23,7 +23,7 @@ def test_the_requirements_are_those_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     assert listed(ROOT / "requirements.txt") == {*project["dependencies"], *extras["notebooks"]}
-    tested = ("dev", "docs", "ray", "wandb", "mlflow", "trackio")
+    tested = ("dev", "docs", "ray", "search", "demo", "wandb", "mlflow", "trackio")
     assert listed(ROOT / "requirements-dev.txt") == {package for extra in tested for package in extras[extra]}
 
 

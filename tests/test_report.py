@@ -22,7 +22,6 @@ from tinybench.report.records import Row, beaten_by, class_list, class_record, r
 from tinybench.results.classes import classes_of
 from tinybench.results.colors import MODEL_COLORS, NETWORK_TITLES
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NASTY = '</script><script>alert("x")</script><b>bold</b>\u2028'
 SCRIPT = Path(__file__).parents[1] / "src" / "report.py"
 
@@ -383,17 +382,6 @@ def report(tmp_path_factory):
     (folder / "published.csv").write_text(published)
     build_report(folder, folder / "report.html")
     return folder / "report.html"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM:
-        pytest.skip("no Chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "tinybench"
 ROOMS = (
     "__version__", "errors", "words", "metrics", "validation", "libraries", "runtime", "models", "recipe",
     "configuration", "formats", "data", "model_file", "runs", "inference", "training", "profiling", "evaluation",
-    "export", "stats.intervals", "results", "stats", "figures", "report", "sweep", "cli",
+    "export", "stats.intervals", "results", "stats", "figures", "report", "sweep", "demo", "cli",
 )  # fmt: skip
 # What they may not import though it is above them: networks see no recipe, and what reads results runs no network.
 RUN_NETWORKS = {"models", "model_file", "inference", "training", "profiling", "evaluation", "export"}

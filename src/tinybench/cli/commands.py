@@ -19,6 +19,7 @@ COMMANDS = {
     "test": "test trained networks on the test images",
     "infer": "ask a trained network about images",
     "explain": "show where a trained network looks",
+    "demo": "ask trained networks about images on a page in the browser",
     "ensemble": "average the predictions of tested runs",
     "probe": "train a linear head on a frozen network, and ask the nearest images",
     "compare": "train, test and measure many networks with many seeds",

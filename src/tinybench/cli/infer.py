@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tinybench.cli import console
 from tinybench.cli.run_arguments import NetworkArguments
 from tinybench.errors import UsageError, UserError, printable
+from tinybench.inference.about import summary
 from tinybench.recipe import Count
 
 if TYPE_CHECKING:
@@ -63,11 +64,7 @@ def main() -> int:
 
 def introduction(predictor: "Predictor | OnnxPredictor") -> str:
     """Which network classifies, in a line."""
-    checkpoint = predictor.checkpoint
-    return printable(
-        f"{predictor.path}: {checkpoint['model']} on {checkpoint['dataset']}, {checkpoint['num_classes']} classes, "
-        f"{checkpoint['val_acc']:.2f} % on its validation images"
-    )
+    return printable(f"{predictor.path}: {summary(predictor.checkpoint)}")
 
 
 def list_images(paths: list[Path]) -> Iterator[Path]:

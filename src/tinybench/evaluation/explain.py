@@ -40,17 +40,21 @@ def explain(predictor: Predictor, path: Path) -> Explanation:
     Raises:
         UserError: the file is no image, the network's training diverged, or its kind cannot be explained.
     """
-    (guess,) = predictor.classify(path, top_k=1)
+    return explain_pixels(predictor, predictor.decode([path])[0])
+
+
+def explain_pixels(predictor: Predictor, pixels: Tensor) -> Explanation:
+    """As `explain`, of one image as the network sees it: uint8 (3, S, S)."""
+    (guess,) = predictor.classify_pixels(pixels.numpy(), top_k=1)
     checkpoint, model = predictor.checkpoint, predictor.model
-    pixels = predictor.decode([path])
-    images = predictor.preprocess(pixels)
+    images = predictor.preprocess(pixels[None])
     if any(isinstance(module, Attention) for module in model.modules()):
         method, heat = "attention rollout", attention_rollout(model, images)
     else:
         label = torch.tensor([checkpoint["class_ids"].index(guess.class_id)], device=predictor.device)
         method, heat = "Grad-CAM", grad_cam(model, images, label)
     heat = F.interpolate(heat[:, None], pixels.shape[-2:], mode="bilinear", align_corners=False)[0, 0].cpu()
-    return Explanation(pixels[0], heat / heat.max().clamp(min=1e-12), guess, method)
+    return Explanation(pixels, heat / heat.max().clamp(min=1e-12), guess, method)
 
 
 def grad_cam(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

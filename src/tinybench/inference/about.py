@@ -47,6 +47,14 @@ class About(_About):
     weights: str
 
 
+def summary(about: Mapping[str, Any]) -> str:
+    """Which network it is, in half a line."""
+    return (
+        f"{about['model']} on {about['dataset']}, {about['num_classes']} classes, "
+        f"{about['val_acc']:.2f} % on its validation images"
+    )
+
+
 @dataclass(frozen=True)
 class Guess:
     """One of the likeliest classes of an image; rank counts from 1."""

@@ -148,16 +148,24 @@ class Predictor:
         )
         return require_finite(logits, self.path)
 
-    @torch.inference_mode()
     def logits_of_files(self, paths: Sequence[Path]) -> Tensor:
         """The logits of image files, all at once.
 
         Raises:
             UserError: a file is no image that can be read, or the network's training diverged.
         """
-        images = self.preprocess(self.decode(paths))
+        return self.logits_of_uint8(self.decode(paths))
+
+    @torch.inference_mode()
+    def logits_of_uint8(self, images: Tensor) -> Tensor:
+        """The logits of uint8 images (N, 3, h, w).
+
+        Raises:
+            UserError: the network's training diverged.
+        """
+        batch = self.preprocess(images)
         with autocast(self.device, self.precision):
-            return require_finite(self.model(images).float(), self.path)
+            return require_finite(self.model(batch).float(), self.path)
 
     def logits_of_pixels(self, pixels: Tensor) -> Tensor:
         """The logits of float32 images (B, 3, h, w) in [0, 1], on the device; gradients flow back to the pixels.
@@ -188,7 +196,11 @@ class Predictor:
         Raises:
             UserError: as `logits_of_files`.
         """
-        probabilities = self.logits_of_files([path])[0].softmax(0)
+        return self.classify_pixels(self.decode([path])[0].numpy(), top_k)
+
+    def classify_pixels(self, pixels: np.ndarray, top_k: int) -> list[Guess]:
+        """As `classify`, of one image as the network sees it: uint8 (3, image_size, image_size)."""
+        probabilities = self.logits_of_uint8(torch.from_numpy(pixels)[None])[0].softmax(0)
         return likeliest(probabilities.cpu().numpy(), self.checkpoint, top_k)
 
     def decode(self, paths: Sequence[Path]) -> Tensor:

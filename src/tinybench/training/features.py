@@ -35,14 +35,14 @@ def features_of(model: nn.Module, images: ImageSet, recipe: Recipe, folder: Path
     Raises:
         UserError: what enters the head is not one vector an image, or the folder cannot be written.
     """
-    path = folder / f"{_fingerprint(model, images, recipe)}.safetensors"
-    digests = [hashlib.blake2b(image.numpy().data, digest_size=DIGEST).digest() for image in images.images.cpu()]
+    path = features_file(model, images.mean, images.std, recipe, folder)
+    digests = [_digest(image) for image in images.images.cpu()]
     kept, features = _read(path)
     known = set(kept)
     missing = torch.tensor([index for index, digest in enumerate(digests) if digest not in known], dtype=torch.int64)
     started = time.perf_counter()
     for piece in missing.split(PIECE) if len(missing) else ():
-        new = _compute(model, images.select(piece), recipe)
+        new = compute_features(model, images.select(piece), recipe)
         features = torch.cat((features, new)) if kept else new
         kept += [digests[index] for index in piece]
         _write(path, kept, features)
@@ -56,7 +56,27 @@ def features_of(model: nn.Module, images: ImageSet, recipe: Recipe, folder: Path
     return features[torch.tensor([rows[digest] for digest in digests])].float()
 
 
-def _compute(model: nn.Module, images: ImageSet, recipe: Recipe) -> Tensor:
+def features_file(model: nn.Module, mean: Sequence[float], std: Sequence[float], recipe: Recipe, folder: Path) -> Path:
+    """Where `features_of` keeps the features of images that are normalised so."""
+    return folder / f"{_fingerprint(model, mean, std, recipe)}.safetensors"
+
+
+def kept_features(path: Path, images: ImageSet) -> tuple[Tensor, Tensor]:
+    """What is kept in a `features_file` of these images: their places in the set, int64 (M,), and float32 (M, D)."""
+    kept, features = _read(path)
+    rows = {digest: row for row, digest in enumerate(kept)}
+    found = [(place, rows.get(_digest(image))) for place, image in enumerate(images.images)]
+    places = [(place, row) for place, row in found if row is not None]
+    table = torch.tensor(places, dtype=torch.int64).reshape(-1, 2)
+    return table[:, 0], features[table[:, 1]].float()
+
+
+def _digest(image: Tensor) -> bytes:
+    return hashlib.blake2b(image.numpy().data, digest_size=DIGEST).digest()
+
+
+def compute_features(model: nn.Module, images: ImageSet, recipe: Recipe) -> Tensor:
+    """As `features_of`, without keeping any: float32 or bfloat16 (N, D) on the CPU."""
     features = predict_logits(
         _UpToHead(model),
         images,
@@ -89,9 +109,9 @@ class _UpToHead(nn.Module):
         return inputs[0]
 
 
-def _fingerprint(model: nn.Module, images: ImageSet, recipe: Recipe) -> str:
+def _fingerprint(model: nn.Module, mean: Sequence[float], std: Sequence[float], recipe: Recipe) -> str:
     head = head_names(model)
-    about = (str(model), recipe.image_size, recipe.precision, images.mean, images.std)
+    about = (str(model), recipe.image_size, recipe.precision, tuple(mean), tuple(std))
     digest = hashlib.sha256(repr(about).encode())
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if name not in head:
