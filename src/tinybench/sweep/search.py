@@ -179,8 +179,6 @@ class SearchStudy:
         if reason == HELD:  # by none that carries the search out; it is taken up again
             claim.lock.release()
             return
-        for path in folder.glob("*.pth"):  # dozens of networks, none of which is wanted
-            path.unlink(missing_ok=True)
         failures, self._failures = self._failures + 1, 0
         if reason is None and best:
             self._tell(claim, TrialState.COMPLETE, "", best[0], history)
@@ -191,8 +189,10 @@ class SearchStudy:
         else:
             self._failures = failures
             self._tell(claim, TrialState.FAIL, f"failed: {reason}", None, history)
-            if failures == FAILURES or not self._trials(TrialState.COMPLETE, TrialState.PRUNED):
-                raise UserError(f"{run.name} failed: {reason}; {folder / LOG} says more; the same command goes on")
+        for path in folder.glob("*.pth"):  # dozens of networks, none of which is wanted
+            path.unlink(missing_ok=True)
+        if self._failures == FAILURES or not self._trials(TrialState.COMPLETE, TrialState.PRUNED):
+            raise UserError(f"{run.name} failed: {reason}; {folder / LOG} says more; the same command goes on")
 
     def run_of(self, trial: Trial | FrozenTrial) -> Run:
         """The run of a trial.
