@@ -82,7 +82,7 @@ def test_a_run_that_is_stopped_keeps_the_features_that_it_has(fields, folders, m
     model, folder = build_model(recipe.model, num_classes=4).eval(), folders["data_dir"] / "features"
     expected = features_of(model, images, recipe, folder / "whole")
     monkeypatch.setattr(features, "PIECE", 40)
-    calls, compute = [], features._compute
+    calls, compute = [], features.compute_features
 
     def stopped(model, piece, recipe):
         if len(calls) == 1:
@@ -91,11 +91,11 @@ def test_a_run_that_is_stopped_keeps_the_features_that_it_has(fields, folders, m
         return compute(model, piece, recipe)
 
     with monkeypatch.context() as context:
-        context.setattr(features, "_compute", stopped)
+        context.setattr(features, "compute_features", stopped)
         with pytest.raises(KeyboardInterrupt):
             features_of(model, images, recipe, folder)
     again = []
-    monkeypatch.setattr(features, "_compute", lambda *args: again.append(len(args[1])) or compute(*args))
+    monkeypatch.setattr(features, "compute_features", lambda *args: again.append(len(args[1])) or compute(*args))
     torch.testing.assert_close(features_of(model, images, recipe, folder), expected, rtol=1e-5, atol=1e-6)
     assert calls == [40]
     assert sum(again) == len(images) - 40
