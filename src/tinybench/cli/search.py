@@ -105,11 +105,14 @@ def announce(search: "Search", paths: "RunPaths") -> float:
     """Print what is about to be searched; about how many seconds it takes at most, on this machine alone.
 
     Raises:
+        UsageError: the space does not fit the recipe.
         UserError: the data are not there, or the recipe does not fit them.
     """
     from tinybench.sweep.estimate import epoch_seconds
     from tinybench.sweep.plan import Run
+    from tinybench.sweep.space import distributions
 
+    distributions(search.space, search.recipe)  # what is wrong with them is said before anything is timed
     start = Run(name=search.name, recipe_name=search.recipe.model, recipe=search.recipe, save_every=0)
     seconds = search.trials * search.recipe.epochs * epoch_seconds(start, paths)
     if search.minutes:
