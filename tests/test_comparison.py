@@ -364,9 +364,11 @@ def test_a_ray_cluster_loses_a_worker_and_ends_with_every_result(paths, monkeypa
 
         ended = launchers.run_on_ray(iter(runs), paths, watch, address=cluster.address)
         outcomes = {run.name: reason for run, reason in ended}
+        again = list(launchers.run_on_ray([], paths, watch, address=cluster.address))  # as a search does
     finally:
         ray.shutdown()
         cluster.shutdown()
+    assert again == []
     *others, called_off = runs
     assert outcomes == {run.name: None for run in others} | {called_off.name: launchers.CALLED_OFF}
     assert all(status.status_of(run, paths.results_dir).state == "finished" for run in others)

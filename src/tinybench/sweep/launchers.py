@@ -116,7 +116,13 @@ def run_on_ray(
         "py_modules": [str(Path(tinybench.__file__).parent)],
         "env_vars": {name: os.environ[name] for name in (SWITCH, TUNABLES) if name in os.environ},
     }
-    ray.init(address=address, runtime_env=ours, log_to_driver=False, logging_level=logging.WARNING)
+    ray.init(
+        address=address,
+        runtime_env=ours,
+        log_to_driver=False,
+        logging_level=logging.WARNING,
+        ignore_reinit_error=True,  # a search carries runs out several times in one process
+    )
     have = ray.cluster_resources()
     if gpus is None:
         gpus = usual_gpus(have, paths.device)
