@@ -24,8 +24,32 @@ FAMILIES = {
 
 def make_plan(results_dir: Path, *, plan: str = "plan", models=tuple(NETWORKS), seeds: int = 2, **options) -> None:
     for model in models:
+        make_search(results_dir / plan, model)
         for seed in range(seeds):
             make_run(results_dir / plan / model / f"seed{seed}", model, seed, **options)
+
+
+def make_search(folder: Path, recipe: str, trials: int = 20) -> None:
+    """The search for a recipe of the plan in that folder: every third trial was stopped early."""
+    rng = np.random.default_rng([*recipe.encode()])
+    drawn = [
+        {
+            "number": number, "state": "pruned" if number % 3 == 2 else "complete", "start": number == 0,
+            "val_acc": float(rng.uniform(10, 60)), "epochs": 4 if number % 3 == 2 else 12, "seconds": 60.0,
+            "values": {"lr": float(10 ** rng.uniform(-4, -1)), "dropout": float(rng.uniform(0, 0.5)),
+                       "augment": ("basic", "standard", "trivialaugment", "randaugment")[number % 4]},
+        }
+        for number in range(trials)
+    ]  # fmt: skip
+    best = max((trial for trial in drawn if trial["state"] == "complete"), key=lambda trial: trial["val_acc"])
+    write_json(
+        folder / f"search_{recipe}" / "search.json",
+        {
+            "name": f"{folder.name}/search_{recipe}", "recipe": {"model": "resnet", "epochs": 12}, "pruner": "median",
+            "space": {"lr": "1e-4..1e-1:log", "dropout": "0..0.5", "augment": "basic,standard,…"}, "trials": drawn,
+            "best": best["number"], "importance": {"lr": 0.6, "dropout": 0.1, "augment": 0.3},
+        },
+    )  # fmt: skip
 
 
 def make_run(

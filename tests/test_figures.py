@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import NETWORKS, make_plan, make_run
+from made_up import NETWORKS, make_plan, make_run, make_search
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import same_color
 
@@ -21,6 +21,7 @@ from tinybench.results.costs import cost_table, pareto_front
 from tinybench.results.groups import comparable_runs, group_runs
 from tinybench.results.predictions import agreement_matrices, pooled, predictions_by_recipe
 from tinybench.results.runs import PUBLISHED_COLUMNS, load_runs, read_published
+from tinybench.results.searches import read_search
 from tinybench.runtime.files import read_json, write_json
 
 ALL = {**{name: getattr(figures, name) for name in COMPARISON}, "confusion_matrix": figures.confusion_matrix}
@@ -47,6 +48,7 @@ def many(tmp_path_factory):
     networks = list(NETWORKS)
     for number in range(RECIPES):
         name = networks[number] if number < 6 else f"{'long_' * 14}{number:02}{'_name' * 12}"[:130]
+        make_search(folder / "plan", name)
         make_run(folder / "plan" / name / "seed0", networks[number % 6])
     for path in folder.rglob("history.json"):
         history = read_json(path)
@@ -82,6 +84,14 @@ def test_every_text_is_on_the_page_and_none_of_an_axis_overlap(name, runs, paper
     with page(*paper):
         figure = drawn(ALL[name](request.getfixturevalue(runs)))
         check_texts(figure, name)
+
+
+@pytest.mark.parametrize("paper", [(None, FONT_SIZE), (COLUMN, COLUMN_FONT), (7.2, 9)], ids=str)
+@pytest.mark.parametrize("name", ["search_trials", "search_fields"])
+def test_figures_of_a_search_are_on_the_page(tmp_path, name, paper):
+    make_search(tmp_path, "resnet")
+    with page(*paper):
+        check_texts(drawn(getattr(figures, name)(read_search(tmp_path, "search_resnet"))), name)
 
 
 def check_texts(figure, name):
