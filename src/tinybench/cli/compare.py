@@ -114,18 +114,18 @@ def search_first(
     from tinybench.results.searches import ended_trials
     from tinybench.sweep.search import carry_out_search
 
-    ended = {name: ended_trials(arguments.results_dir, search.name) for name, search in searches.items()}
+    paths = arguments.paths()
+    ended = {name: ended_trials(paths.results_dir, search.name) for name, search in searches.items()}
     left = [search for name, search in searches.items() if ended[name] < search.trials]
     if arguments.status:
         for name, search in searches.items():
             print(f"{printable(search.name):<40}{ended[name]} of {search.trials} trials have ended")
     else:
-        seconds = sum(announce(search, arguments.paths()) for search in left)
+        seconds = sum(announce(search, paths) for search in left)
         if not arguments.dry_run:
             arguments.confirm(seconds)
     if left and (arguments.status or arguments.dry_run):
         return None
-    paths = arguments.paths()
     return {name: carry_out_search(search, paths, launch).best_recipe() for name, search in searches.items()}
 
 

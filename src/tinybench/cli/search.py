@@ -128,11 +128,11 @@ def announce(search: "Search", paths: "RunPaths") -> float:
 
 def summary(found: dict[str, Any]) -> list[str]:
     """What came of a search, in a few lines."""
-    from tinybench.results.searches import saved_epochs
+    from tinybench.results.searches import saved_epochs, stopped_early
     from tinybench.sweep.space import described
 
     trials = found["trials"]
-    stopped = [trial for trial in trials if trial["state"] == "pruned" and trial["epochs"]]
+    stopped = stopped_early(found)
     epochs, seconds = saved_epochs(found)
     best = next(trial for trial in trials if trial["number"] == found["best"])
     lines = [f"best of {len(trials)} trials: {best['number']}, {best['val_acc']:.2f} % on the validation images"]

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tinybench.errors import UserError
 from tinybench.figures.style import (
+    PALETTE,
     legend_of_models,
     letters,
     log_scale,
@@ -25,7 +25,6 @@ from tinybench.results.runs import RunResults
 from tinybench.results.searches import best_so_far, saved_epochs, search_of
 from tinybench.words import shortened
 
-PALETTE = sns.color_palette("colorblind")
 # How each kind of trial is drawn, by its state, and what it is called.
 FINISHED = {"marker": "o", "color": PALETTE[0], "linestyle": "none"}
 STOPPED = {"marker": "o", "color": PALETTE[0], "linestyle": "none", "markerfacecolor": "none"}

@@ -2,15 +2,12 @@
 
 from typing import Any
 
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tinybench.figures.style import add_image_sizes, new_figure, note, points, wrapped
+from tinybench.figures.style import PALETTE, add_image_sizes, new_figure, note, points, wrapped
 from tinybench.results.runs import best_is_averaged, data_title, epochs_table, image_sizes
 
-# Colours that colour-blind readers can tell apart; line styles and markers do it in black and white.
-PALETTE = sns.color_palette("colorblind")
 TRAIN = {"color": PALETTE[1], "linestyle": "--", "marker": "s", "label": "train"}
 VALIDATION = {"color": PALETTE[0], "linestyle": "-", "marker": "o", "label": "validation"}
 AVERAGE = {"color": PALETTE[2], "linestyle": "-.", "marker": "^", "label": "validation, EMA weights"}

@@ -24,6 +24,8 @@ from tinybench.results.groups import SeedGroup, group_runs
 from tinybench.results.runs import RunResults, data_title
 from tinybench.words import shortened, span
 
+# Colours that colour-blind readers can tell apart; line styles and markers do it in black and white.
+PALETTE = sns.color_palette("colorblind")
 # One hue, so that darker is always more, even in print.
 SHADES = "Blues"
 MARKS_PER_LINE = 8

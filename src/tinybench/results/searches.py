@@ -49,9 +49,14 @@ def best_so_far(search: dict[str, Any]) -> list[float | None]:
     )
 
 
+def stopped_early(search: dict[str, Any]) -> list[dict[str, Any]]:
+    """The trials that were trained for some epochs, and not to their end."""
+    return [trial for trial in search["trials"] if trial["state"] == "pruned" and trial["epochs"]]
+
+
 def saved_epochs(search: dict[str, Any]) -> tuple[int, float]:
     """The epochs that trials stopped early did not take, and about how many seconds these would have taken."""
-    stopped = [trial for trial in search["trials"] if trial["state"] == "pruned" and trial["epochs"]]
+    stopped = stopped_early(search)
     left = [search["recipe"]["epochs"] - trial["epochs"] for trial in stopped]
     rates = [trial["seconds"] / trial["epochs"] for trial in stopped]
     return sum(left), sum(epochs * rate for epochs, rate in zip(left, rates, strict=True))
