@@ -30,7 +30,7 @@ def parse(augment: str) -> tuple[Operation, ...]:
         where = f"augment: operation {place}, {term!r}"
         operation = _operation(term, where)
         for earlier in operations:
-            if type(earlier) is type(operation) or (operation.part and earlier.part == operation.part):
+            if type(earlier) is type(operation) or not set(operation.parts).isdisjoint(earlier.parts):
                 raise UsageError(f"{where}, decides the same as {_name(earlier)}; leave out one of them")
             if earlier.stage > operation.stage:
                 raise UsageError(

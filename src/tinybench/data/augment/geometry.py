@@ -61,14 +61,15 @@ def affine_matrix(angle: Tensor, scale: Tensor, flip: Tensor, shift: Tensor) -> 
     return rows.view(-1, 2, 3)
 
 
-def resample(images: Tensor, matrix: Tensor) -> Tensor:
+def resample(images: Tensor, matrix: Tensor, size: int = 0) -> Tensor:
     """Bilinear resampling of square images; black beyond the border.
 
     Args:
         images: float32 (B, C, S, S).
-        matrix: float32 (B, 2, 3) as `affine_matrix` gives it.
+        matrix: float32 (B, 2, 3) as `affine_matrix` gives it, in pixels of what comes out.
+        size: side of what comes out (0: S).
     """
-    size = images.shape[-1]
+    size = size or images.shape[-1]
     # grid_sample counts from the centre of the image in units of half its side.
     centred = (_positions(size, images.device) - (size - 1) / 2) * (2 / size)
     across = matrix[:, :, 0:1] * centred  # (B, 2, S)

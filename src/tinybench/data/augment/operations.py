@@ -39,11 +39,11 @@ class Operation:
 
     Attributes:
         stage: operations are written in the order in which they are done: ascending.
-        part: what the operation decides; two of the same part do not go together, nor two of the same operation.
+        parts: what the operation decides; two that share one do not go together, nor two of the same operation.
     """
 
     stage: ClassVar[int]
-    part: ClassVar[str] = ""
+    parts: ClassVar[tuple[str, ...]] = ()
 
     def ranges(self, size: int) -> Ranges:
         """Where the random numbers of an image lie, for images of `size` x `size` pixels: one range a number."""
@@ -76,79 +76,104 @@ class Geometric(Operation):
 
     stage: ClassVar = 0
 
-    def affine(self, values: Tensor) -> Tensor:
-        """The argument of geometry.affine_matrix that `part` names, from (B, numbers of an image)."""
+    def affine(self, values: Tensor) -> dict[str, Tensor]:
+        """The arguments of geometry.affine_matrix that `parts` names, from (B, numbers of an image)."""
         raise NotImplementedError
+
+    def source_size(self, size: int) -> int:
+        """Side in pixels that keeps the detail of what the operation makes a `size` x `size` image of."""
+        return size
 
 
 @dataclass(frozen=True)
 class Shift(Geometric):
     """Move the view by whole pixels, up to so many either way; as a crop out of the padded image."""
 
-    part: ClassVar = "shift"
+    parts: ClassVar = ("shift",)
     pixels: Pixels
 
     def ranges(self, size: int) -> Ranges:
         return ((-self.pixels, self.pixels + 1),) * 2
 
-    def affine(self, values: Tensor) -> Tensor:
-        return values.floor()
+    def affine(self, values: Tensor) -> dict[str, Tensor]:
+        return {"shift": values.floor()}
 
 
 @dataclass(frozen=True)
 class Translate(Geometric):
     """Move the view by up to a share of the side either way, not only by whole pixels."""
 
-    part: ClassVar = "shift"
+    parts: ClassVar = ("shift",)
     share: Share
 
     def ranges(self, size: int) -> Ranges:
         return ((-self.share * size, self.share * size),) * 2
 
-    def affine(self, values: Tensor) -> Tensor:
-        return values
+    def affine(self, values: Tensor) -> dict[str, Tensor]:
+        return {"shift": values}
+
+
+@dataclass(frozen=True)
+class Crop(Geometric):
+    """Random resized crop: a square of the image, of at least a share of its area, becomes the whole view.
+
+    Paper: Szegedy et al., Going Deeper with Convolutions, 2014, https://arxiv.org/abs/1409.4842, with other shapes too
+    """
+
+    parts: ClassVar = ("shift", "scale")
+    smallest: Area
+
+    def ranges(self, size: int) -> Ranges:
+        return (self.smallest, 1), (-size / 2, size / 2), (-size / 2, size / 2)
+
+    def affine(self, values: Tensor) -> dict[str, Tensor]:
+        side = values[:, :1].sqrt()  # as a share of the image's
+        return {"scale": 1 / side[:, 0], "shift": values[:, 1:] * (1 - side)}
+
+    def source_size(self, size: int) -> int:
+        return math.ceil(size / math.sqrt(self.smallest))
 
 
 @dataclass(frozen=True)
 class Flip(Geometric):
     """Swap left and right, with a probability."""
 
-    part: ClassVar = "flip"
+    parts: ClassVar = ("flip",)
     probability: Probability = 0.5
 
     def ranges(self, size: int) -> Ranges:
         return ((-self.probability, 1 - self.probability),)
 
-    def affine(self, values: Tensor) -> Tensor:
-        return torch.where(values[:, 0] < 0, -1.0, 1.0)
+    def affine(self, values: Tensor) -> dict[str, Tensor]:
+        return {"flip": torch.where(values[:, 0] < 0, -1.0, 1.0)}
 
 
 @dataclass(frozen=True)
 class Rotate(Geometric):
     """Turn about the centre by up to so many degrees either way."""
 
-    part: ClassVar = "angle"
+    parts: ClassVar = ("angle",)
     degrees: Degrees
 
     def ranges(self, size: int) -> Ranges:
         return ((-self.degrees, self.degrees),)
 
-    def affine(self, values: Tensor) -> Tensor:
-        return values[:, 0]
+    def affine(self, values: Tensor) -> dict[str, Tensor]:
+        return {"angle": values[:, 0]}
 
 
 @dataclass(frozen=True)
 class Scale(Geometric):
     """Make what is in the image larger or smaller by up to a share."""
 
-    part: ClassVar = "scale"
+    parts: ClassVar = ("scale",)
     share: Annotated[float, Interval(ge=0, le=0.9)]
 
     def ranges(self, size: int) -> Ranges:
         return ((1 - self.share, 1 + self.share),)
 
-    def affine(self, values: Tensor) -> Tensor:
-        return values[:, 0]
+    def affine(self, values: Tensor) -> dict[str, Tensor]:
+        return {"scale": values[:, 0]}
 
 
 # ---- operations drawn for each image
@@ -158,7 +183,7 @@ class Automatic(Operation):
     """Some of torchvision's fourteen operations, drawn for each image, see auto.py; full strength is in the fields."""
 
     stage: ClassVar = 1
-    part: ClassVar = "automatic"
+    parts: ClassVar = ("automatic",)
 
     def method(self) -> Method:
         raise NotImplementedError
@@ -261,7 +286,7 @@ class Erasing(Operation):
     """A rectangle that is set to 0 after the normalisation."""
 
     stage: ClassVar = 3
-    part: ClassVar = "box"
+    parts: ClassVar = ("box",)
 
     def box(self, values: Tensor, size: int) -> Tensor:
         """(B, 2, 2) as geometry.erase_ takes it, from (B, numbers of an image) and the side of the images."""
@@ -322,6 +347,7 @@ class Cutout(Erasing):
 OPERATIONS: dict[str, type[Operation]] = {
     "shift": Shift,
     "translate": Translate,
+    "crop": Crop,
     "flip": Flip,
     "rotate": Rotate,
     "scale": Scale,

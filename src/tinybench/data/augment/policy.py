@@ -126,12 +126,18 @@ class Policy:
         generator: torch.Generator,
         rows: slice | Tensor,
     ) -> Tensor:
-        pixels = geometry.resize(images, self.image_size)
-        if parameters.matrix is not None:
-            pixels = geometry.resample(pixels, parameters.matrix)
+        pixels = self._view(images, parameters.matrix)
         pixels = apply_operations(pixels, operation.method(), generator)
         # The host never learns which images got which operation, so it cannot leave out those that others vary too.
         return self.apply(pixels[rows], replace(parameters, matrix=None)[rows])
+
+    def _view(self, images: Tensor, matrix: Tensor | None) -> Tensor:
+        """float32 (B, 3, image_size, image_size): resized, and resampled where there is a matrix."""
+        if matrix is None:
+            return geometry.resize(images, self.image_size)
+        sizes = [each.source_size(self.image_size) for each in self.operations if isinstance(each, Geometric)]
+        source_size = max(self.image_size, min(max(sizes, default=0), *images.shape[-2:]))
+        return geometry.resample(geometry.resize(images, source_size), matrix, self.image_size)
 
     def draw(self, batch: int, generator: torch.Generator) -> Parameters:
         """The parameters of a whole batch; several processes each draw all of them and take their slice."""
@@ -151,7 +157,7 @@ class Policy:
         affine, pixels, box = {}, [], None
         for operation, part in zip(self.operations, self._parts(values, self.operations), strict=True):
             if isinstance(operation, Geometric):
-                affine[operation.part] = operation.affine(part)
+                affine |= operation.affine(part)
             elif isinstance(operation, Pixelwise):
                 pixels.append(part)
             elif isinstance(operation, Erasing):
@@ -185,9 +191,7 @@ class Policy:
         return out
 
     def apply_chunk(self, images: Tensor, parameters: Parameters, scale: Tensor, shift: Tensor, out: Tensor) -> None:
-        pixels = geometry.resize(images, self.image_size)
-        if parameters.matrix is not None:
-            pixels = geometry.resample(pixels, parameters.matrix)
+        pixels = self._view(images, parameters.matrix)
         if parameters.pixels is not None:
             changes = tuple(each for each in self.operations if isinstance(each, Pixelwise))
             for operation, part in zip(changes, self._parts(parameters.pixels, changes), strict=True):
