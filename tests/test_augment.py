@@ -30,6 +30,7 @@ DRAWN_AT_ONCE = (
     "none",
     "rotate(30)|jitter(0.5,0,0,0)|cutout(7)",
     "translate(0.2)|erase(1)",
+    "crop(0.3)|rotate(5)|flip",
 )
 
 
@@ -155,6 +156,31 @@ def test_scaling_matches_torchvision():
     expected = by_image(affine, images, angle, scale)
     matrix = geometry.affine_matrix(angle, scale, torch.ones(BATCH), torch.zeros(BATCH, 2))
     torch.testing.assert_close(geometry.resample(images, matrix), expected, rtol=0, atol=0.02)
+
+
+def test_crop_matches_torchvision():
+    images, side = random_images(), torch.randint(36, 61, (BATCH,), generator=generator())
+    left, top = (torch.rand(2, BATCH, generator=generator()) * (65 - side)).floor()
+    drawn = torch.stack((left, top)) + side / 2 - 32
+    values = torch.stack(((side / 64) ** 2, *drawn / (1 - side / 64)), dim=1)
+    policy = build_policy("crop(0.3)", 64, (0, 0, 0), (1 / 255,) * 3)
+
+    def crop(image, left, top, side):
+        return TF.resized_crop(image, int(top), int(left), side, side, [64, 64])
+
+    cropped = policy.apply(images, policy.parameters(values))
+    expected = by_image(crop, images.float(), left, top, side)
+    inside = ..., slice(2, -2), slice(2, -2)  # torchvision does not know what lies beyond the border of the crop
+    torch.testing.assert_close(cropped[inside], expected[inside], rtol=0, atol=0.02)
+
+
+def test_a_crop_keeps_the_detail_of_stored_images_that_are_larger():
+    images = random_images()
+    policy = build_policy("crop(0.25)", 32, (0, 0, 0), (1 / 255,) * 3)
+    middle = torch.tensor([0.25, 0, 0]).expand(BATCH, 3)
+    torch.testing.assert_close(
+        policy.apply(images, policy.parameters(middle)), images[..., 16:48, 16:48].float(), rtol=0, atol=0.02
+    )
 
 
 def test_erasing_matches_torchvision():
@@ -393,6 +419,10 @@ def test_the_strength_is_what_is_written():
         return build_policy(text, 64, MEAN, STD).draw(5_000, generator())
 
     assert drawn("shift(7)").matrix[:, :, 2].unique().tolist() == list(range(-7, 8))
+    crop = drawn("crop(0.25)").matrix
+    assert (crop[:, 0, 0].min(), crop[:, 0, 0].max()) == pytest.approx((0.5, 1), abs=1e-2)
+    reach = crop[:, :, 2].abs() + 32 * crop[:, 0, :1]  # from the centre of the image
+    assert (reach.min() > 16) & (31.9 < reach.max() < 32.001)
     assert (drawn("flip(0.1)").matrix[:, 0, 0] < 0).float().mean() == pytest.approx(0.1, abs=0.02)
     assert (drawn("flip(1)").matrix[:, 0, 0] < 0).all()
     box = drawn("erase(0.2,0.1,0.1,1,1)").box
@@ -434,6 +464,8 @@ def test_nothing_may_be_done(text):
         ("jitter(0,0,0,0)|trivialaugment()", ["before jitter"]),
         ("flip|shift(4)|flip", ["operation 3", "flip"]),
         ("shift(4)|translate(0.1)", ["the same as shift"]),
+        ("crop(0.5)|translate(0.1)", ["the same as crop"]),
+        ("scale(0.1)|crop(0.5)", ["the same as scale"]),
         ("erase(0.5)|cutout(8)", ["the same as erase"]),
         ("randaugment|trivialaugment", ["the same as randaugment"]),
     ],

@@ -50,6 +50,8 @@ def train(monkeypatch):
         (["--nesterov", "--no_nesterov"], "--no_nesterov stands there twice"),
         (["--epochs", "x"], "error parsing --epochs: invalid literal"),
         (["--epochs"], "missing value for argument '--epochs'"),
+        (["--track", "lion"], "invalid choice 'lion' for argument '--track'. Expected one of"),
+        (["--track", "None"], "--track takes no None; leave the flag out"),
         (["--optimizer", "lion"], "invalid choice 'lion' for argument '--optimizer'. Expected one of"),
         (["resnet"], "unrecognized options: resnet"),
         (["--lr", "inf"], "lr must be a finite number"),
@@ -65,6 +67,7 @@ def test_a_wrong_flag_is_one_line(train, words, says):
         train(*words)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "'None'" not in str(caught.value)  # which is no choice, though the parser has it among them
 
 
 def test_a_flag_with_nothing_behind_it_is_one_line():

@@ -24,7 +24,7 @@ from tinybench.report import collect
 from tinybench.results.comparison import comparison_table, describe, write_comparison
 from tinybench.results.runs import load_runs
 from tinybench.runtime.files import read_json, write_json
-from tinybench.sweep import launchers, runner, status, traces
+from tinybench.sweep import estimate, launchers, runner, status, traces
 from tinybench.sweep.plan import Plan, read_plan
 from tinybench.sweep.run_one import HELD, LOG, RunPaths, run_one, run_one_logged
 
@@ -306,9 +306,18 @@ def test_a_dry_run_shows_the_plan_and_does_nothing(paths):
     assert not paths.results_dir.exists()
 
 
+def test_an_estimate_counts_the_pixels_of_each_epoch_and_the_optimizer_once_a_step(paths, monkeypatch):
+    monkeypatch.setattr(estimate, "step_seconds", lambda *_, batch_size, rounds: 2.0 + 0.5 * batch_size)
+    changes = {"epochs": 3, "image_size": 64, "image_size_schedule": "32*2:48"}
+    run = small_plan(overrides=SMALL | changes | {"batch_size": 40}).runs()[0]
+    train, validation, image = 48, 12, 0.5 + 2 / 40
+    expected = [image * (train / 4 + validation / 3 / 4)] * 2 + [image * (train * 0.75**2 + validation / 3)]
+    assert estimate.epoch_seconds(run, paths) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(("answer", "begun"), [("y", True), ("", False), (None, False)])
 def test_what_takes_more_than_a_day_is_asked_about(paths, monkeypatch, answer, begun):
-    monkeypatch.setattr(runner, "epoch_seconds", lambda *_: 90_000.0)
+    monkeypatch.setattr(runner, "epoch_seconds", lambda *_: [90_000.0] * 2)
     monkeypatch.setattr(runner, "carry_out", lambda runs, *_: started.extend(runs))
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{answer}\n"))
     monkeypatch.setattr(sys.stdin, "isatty", lambda: answer is not None, raising=False)

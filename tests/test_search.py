@@ -240,6 +240,9 @@ def test_a_trial_that_diverges_is_a_bad_one_and_one_that_does_not_fit_is_left_ou
     carry_out_search(search, paths, diverging, lambda line: outcomes.setdefault(line.split("; ")[-1][:8], line))
     assert {"diverged", "left out"} <= outcomes.keys()
     assert "min_lr 0.5 is above lr 0.1" in outcomes["left out"]
+    found = read_search(paths.results_dir, "found")
+    assert "diverged" in {trial["state"] for trial in found["trials"]}
+    assert saved_epochs(found)[0] == 0
 
 
 @pytest.mark.parametrize(("pruner", "names"), [("hyperband", {"complete", "pruned"}), ("none", {"complete"})])

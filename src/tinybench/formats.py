@@ -149,15 +149,15 @@ class Trial(TypedDict):
     """A trial of a search.
 
     Attributes:
-        state: of Optuna: complete, pruned (stopped early, diverged or left out) or fail.
+        state: diverged, or of Optuna: complete, pruned (stopped early or left out) or fail.
         start: it is the recipe that the search started from.
-        val_acc: percent; of a pruned one after its last epoch.
+        val_acc: percent; of one that did not finish after its last epoch.
         epochs, seconds: of its training.
         values: drawn, by field.
     """
 
     number: Count
-    state: Literal["complete", "pruned", "fail"]
+    state: Literal["complete", "pruned", "diverged", "fail"]
     start: bool
     val_acc: float | None
     epochs: Count

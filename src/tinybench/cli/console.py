@@ -87,6 +87,8 @@ def parse(
         # A flag that may also be None, such as --resume, has a meaning without a value.
         if get_origin(spec.type) is tuple and values[spec.name] == () and stated([spec.name]):
             raise UsageError(f"--{spec.name} needs at least one value")
+        if values[spec.name] is None and stated([spec.name]):
+            raise UsageError(f"--{spec.name} takes no None; leave the flag out")
         validated(spec.type, values[spec.name], f"--{spec.name}", UsageError)
     return arguments(**values)
 
@@ -219,7 +221,7 @@ def _sentence(text: str) -> str:
     sentence = " ".join(re.split(r"^ +-{9,} *$", text, flags=re.MULTILINE)[1].split()).removesuffix(".")
     if sentence.startswith("Missing from"):  # then the flag with its help
         return f"{sentence.partition(': ')[2].split()[0]} is missing, and --help explains it"
-    sentence = re.sub(r" into tuple type .*", " as numbers", sentence)
+    sentence = re.sub(r" into tuple type .*", " as numbers", sentence).replace(", 'None')", ")")
     return sentence[:1].lower() + sentence[1:] + "; --help lists the flags"
 
 

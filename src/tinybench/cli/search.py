@@ -114,7 +114,7 @@ def announce(search: "Search", paths: "RunPaths") -> float:
 
     distributions(search.space, search.recipe)  # what is wrong with them is said before anything is timed
     start = Run(name=search.name, recipe_name=search.recipe.model, recipe=search.recipe, save_every=0)
-    seconds = search.trials * search.recipe.epochs * epoch_seconds(start, paths)
+    seconds = search.trials * sum(epoch_seconds(start, paths))
     if search.minutes:
         seconds = min(seconds, 60 * search.minutes)
     space = ", ".join(f"{name} {text}" for name, text in search.space.items())

@@ -81,6 +81,14 @@ OTHERS = {
         "Trainings from different random numbers that the means are taken over.",
     ),
     "epochs": Column("Epochs", "", "low", "fixed0", "accuracy cost", "Passes over the training images."),
+    "search_trials": Column(
+        "Search",
+        "trials",
+        "low",
+        "fixed0",
+        "accuracy cost",
+        "Trials that the recipe was chosen by, on validation images; empty where it was written by hand.",
+    ),
     "best_weights": Column(
         "Weights",
         "",

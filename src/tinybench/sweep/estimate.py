@@ -1,4 +1,4 @@
-"""How long a run will take: from an earlier run of its kind on this machine, else from one timed step."""
+"""How long a run will take: from an earlier run of its kind on this machine, else from timed steps."""
 
 import dataclasses
 from pathlib import Path
@@ -14,23 +14,31 @@ from tinybench.sweep.run_one import RunPaths
 from tinybench.training.setup import check_network, load_images
 from tinybench.training.step_time import step_seconds
 
-# Fields that decide how long an image takes.
+# Fields that, with the size of the images, decide how long an image takes.
 KIND = ("model", "model_options", "image_size", "batch_size", "precision", "channels_last", "compile")
-TIMED_IMAGES = 16
+TIMED_IMAGES = 8, 24  # two batches tell what an image takes from what a step takes, above all the optimizer's
 VALIDATION_SHARE = 1 / 3  # forward only, where training goes forward and twice as much backward
 
 
-def epoch_seconds(run: Run, paths: RunPaths) -> float:
-    """Seconds of one epoch with its validation.
+def epoch_seconds(run: Run, paths: RunPaths) -> list[float]:
+    """Seconds of each epoch with its validation.
 
     Raises:
         UserError: the data are not there, or the recipe does not fit them.
     """
     check_network(run.recipe)
     train_images, val_images = load_images(run.recipe, paths.data_dir)
-    images = len(train_images) + VALIDATION_SHARE * len(val_images)
     known = _known_seconds_per_image(run.recipe, paths)
-    return images * (known or _timed_seconds_per_image(run.recipe, train_images.num_classes, paths))
+    seconds = known or _timed_seconds_per_image(run.recipe, train_images.num_classes, paths)
+    sizes = len(train_images), len(val_images)
+    return [seconds * _images_of_test_size(run.recipe, epoch, *sizes) for epoch in range(run.recipe.epochs)]
+
+
+def _images_of_test_size(recipe: Recipe, epoch: int, train_images: int, val_images: int) -> float:
+    """How many training images of the test's size take as long as this epoch: an image takes as long as its pixels."""
+    train, validation = recipe.image_size_in(epoch), recipe.val_image_size_in(epoch)
+    pixels = train_images * train**2 + VALIDATION_SHARE * val_images * validation**2
+    return pixels / recipe.image_size**2
 
 
 def _known_seconds_per_image(recipe: Recipe, paths: RunPaths) -> float | None:
@@ -41,17 +49,27 @@ def _known_seconds_per_image(recipe: Recipe, paths: RunPaths) -> float | None:
             history = read_json(path, formats.History)
             config, machine, data = history["config"], history["environment"], history["dataset"]
             same_machine = all(machine[key] == here[key] for key in ("device", "device_name", "threads"))
-            alike = recipe.with_numerics_of(Recipe.from_dict(config))
+            former = Recipe.from_dict(config)
+            alike = recipe.with_numerics_of(former)
             if same_machine and all(config[key] == getattr(alike, key) for key in KIND):
-                images = data["train_images"] + VALIDATION_SHARE * data["val_images"]
-                return history["epoch_seconds"][-1] / images
+                last = len(history["epoch_seconds"]) - 1
+                images = _images_of_test_size(former, last, data["train_images"], data["val_images"])
+                return history["epoch_seconds"][last] / images
         except (UserError, KeyError, IndexError, TypeError):
             continue  # unfinished or damaged: it says nothing of time
     return None
 
 
 def _timed_seconds_per_image(recipe: Recipe, num_classes: int, paths: RunPaths) -> float:
-    if recipe.precision == "auto":  # at worst
-        recipe = dataclasses.replace(recipe, precision="fp32")
-    count = min(TIMED_IMAGES, recipe.batch_size)
-    return step_seconds(recipe, num_classes, pick_device(paths.device), batch_size=count) / count
+    # At worst: what auto will find is not known yet, and compiling takes longer than an answer may.
+    recipe = dataclasses.replace(
+        recipe, precision="fp32" if recipe.precision == "auto" else recipe.precision, compile=False
+    )
+    device = pick_device(paths.device)
+    few, many = (min(count, recipe.batch_size) for count in TIMED_IMAGES)
+    seconds = {count: step_seconds(recipe, num_classes, device, batch_size=count, rounds=2) for count in {few, many}}
+    if few == many:
+        return seconds[many] / many
+    image = max(0.0, (seconds[many] - seconds[few]) / (many - few))
+    step = max(0.0, seconds[many] - many * image)
+    return image + step / recipe.batch_size

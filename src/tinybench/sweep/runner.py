@@ -28,7 +28,8 @@ def show_plan(name: str, runs: Sequence[Run], statuses: Mapping[str, Status], pa
     for recipe_name in dict.fromkeys(run.recipe_name for run in runs):
         mine = [run for run in runs if run.recipe_name == recipe_name]
         epochs = sum(run.recipe.epochs - statuses[run.name].epochs for run in mine)
-        seconds = epochs * epoch_seconds(mine[0], paths)
+        each = epoch_seconds(mine[0], paths)
+        seconds = sum(sum(each[statuses[run.name].epochs :]) for run in mine)
         total += seconds
         print(
             f"  {recipe_name:<16}{len(mine):3d} runs{epochs:6d} epochs   about {duration(seconds)}",

@@ -185,6 +185,7 @@ class SearchStudy:
         elif reason == CALLED_OFF:
             self._tell(claim, TrialState.PRUNED, f"stopped after {done} of {epochs} epochs", None, history)
         elif reason and reason.startswith(DIVERGED):
+            claim.trial.set_user_attr("diverged", True)
             self._tell(claim, TrialState.PRUNED, "diverged", None, history)
         else:
             self._failures = failures
@@ -220,7 +221,7 @@ class SearchStudy:
             "trials": [
                 {
                     "number": trial.number,
-                    "state": trial.state.name.lower(),
+                    "state": "diverged" if trial.user_attrs.get("diverged") else trial.state.name.lower(),
                     "start": _is_start(trial),
                     "val_acc": trial.value,
                     "epochs": trial.user_attrs.get("epochs", 0),
