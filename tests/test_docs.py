@@ -152,7 +152,14 @@ def test_numbers_are_those_of_the_results():
         numbers = [[getattr(row, f"{kind}_{part}") for part in ("mean", "low", "high")] for kind in kinds]
         said = " | ".join(f"{mean:.2f} % ({low:.2f} to {high:.2f})" for mean, low, high in numbers)
         assert f"| {said} |\n" in results
-    for name in ("pretrained/speednet", "svm", "subset10_alexnet", "subset10_resnet", "subset10_vit"):
+    for name in (
+        "pretrained/speednet",
+        "twohours/resnet/seed0",
+        "svm",
+        "subset10_alexnet",
+        "subset10_resnet",
+        "subset10_vit",
+    ):
         run = json.loads((ROOT / "results" / name / "test_results.json").read_text())
         (line,) = re.findall(rf"^\| `{name}`.*", readme + results, re.MULTILINE)
         for key in ("test_acc", "test_top5_acc", "tta_acc", "tta_top5_acc"):
