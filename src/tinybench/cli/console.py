@@ -221,7 +221,8 @@ def _sentence(text: str) -> str:
     sentence = " ".join(re.split(r"^ +-{9,} *$", text, flags=re.MULTILINE)[1].split()).removesuffix(".")
     if sentence.startswith("Missing from"):  # then the flag with its help
         return f"{sentence.partition(': ')[2].split()[0]} is missing, and --help explains it"
-    sentence = re.sub(r" into tuple type .*", " as numbers", sentence).replace(", 'None')", ")")
+    sentence = re.sub(r" into tuple type .*", " as numbers", sentence)
+    sentence = re.sub(r"'None', |, 'None'(?=\))", "", sentence)  # a choice that cannot be made, anywhere among them
     return sentence[:1].lower() + sentence[1:] + "; --help lists the flags"
 
 
