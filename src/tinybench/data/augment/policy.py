@@ -154,7 +154,8 @@ class Policy:
         return list(values.split([len(operation.ranges(self.image_size)) for operation in of], dim=1))
 
     def parameters(self, values: Tensor) -> Parameters:
-        affine, pixels, box = {}, [], None
+        affine: dict[str, Tensor] = {}
+        pixels, box = [], None
         for operation, part in zip(self.operations, self._parts(values, self.operations), strict=True):
             if isinstance(operation, Geometric):
                 affine |= operation.affine(part)
