@@ -14,7 +14,7 @@ from tinybench.sweep.run_one import RunPaths
 from tinybench.training.setup import check_network, load_images
 from tinybench.training.step_time import step_seconds
 
-# Fields that, with the size of the images, decide how long an image takes.
+# Fields that decide how long an image of the test's size takes.
 KIND = ("model", "model_options", "image_size", "batch_size", "precision", "channels_last", "compile")
 TIMED_IMAGES = 8, 24  # two batches tell what an image takes from what a step takes, above all the optimizer's
 VALIDATION_SHARE = 1 / 3  # forward only, where training goes forward and twice as much backward
