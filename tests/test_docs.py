@@ -146,7 +146,7 @@ def test_numbers_are_those_of_the_results():
         interval = f"{row.test_acc_mean:.2f} % ({row.test_acc_low:.2f} to {row.test_acc_high:.2f})"
         costs = f"{row.parameters / 1e6:.2f} M | {row.flops / 1e9:.2f} | {row.training_seconds_mean / 60:.1f}"
         said = f"| {interval} | {row.test_top5_acc_mean:.2f} % | {row.ece_mean:.3f} | {costs} |"
-        assert f"| {MODELS[row.model].title} {said}\n" in readme
+        assert f"| {MODELS[row.model].title} {said}\n" in results
     for row in table.loc["effects10"].itertuples():
         kinds = ("test_acc", "last_acc", "ema_acc")
         numbers = [[getattr(row, f"{kind}_{part}") for part in ("mean", "low", "high")] for kind in kinds]
