@@ -299,6 +299,29 @@ def test_published_numbers_are_hollow_and_ours_filled_only_for_the_same_task(tmp
         figures.published_accuracy(one, table[:0])
 
 
+def test_hours_are_shown_of_what_was_chosen_without_the_test_images(tmp_path, one):
+    table = pd.DataFrame(
+        [
+            ("resnet", 64.0, "held-out train", "none", 30.0, "laptop"),
+            ("vgg", 60.0, "last (median of 10)", "none", 0.5, "TPU"),
+            ("vit", 30.0, "last", "none", None, "laptop"),
+            ("alexnet", 57.0, "test", "none", 2.0, "laptop"),
+            ("resnet34", 73.0, "last", "ImageNet", 1.0, "laptop"),
+        ],
+        columns=["network", "top1", "epoch_chosen_on", "pretraining", "hours", "hardware"],
+    )
+    (ax,) = figures.published_hours(one, table).axes
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in ax.lines] == [(30, 64), (0.5, 60)]
+    make_plan(tmp_path, models=("densenet",), dataset="tiny-imagenet", classes=200, per_class=2, robust=False)
+    (run, *_) = load_runs(tmp_path)
+    together = figures.published_hours(load_runs(tmp_path), table)
+    assert together.axes[0].lines[-1].get_xdata() == [run.history["total_training_time_seconds"] / 3600]
+    names = ["DenseNet-121", "ResNet-18", "VGG-16", "TPU", "laptop"]
+    assert legend(together) == [*names, f"ours, {run.history['environment']['device_name']}"]
+    with pytest.raises(UserError, match="states its hours"):
+        figures.published_hours(one, table[2:])
+
+
 def test_published_numbers_are_read(tmp_path):
     assert read_published(tmp_path).empty
     (tmp_path / "published.csv").write_text(",".join(PUBLISHED_COLUMNS) + "\nvgg,60.5,,80,last,none,by hand,someone\n")

@@ -1,6 +1,6 @@
 """One function per figure of what results and stats computed. They return the figure; the caller saves or shows it."""
 
-from tinybench.figures.accuracy import accuracy_bars, published_accuracy
+from tinybench.figures.accuracy import accuracy_bars, published_accuracy, published_hours
 from tinybench.figures.classes import class_accuracy, confusion_matrix
 from tinybench.figures.costs import accuracy_against_costs
 from tinybench.figures.data import channel_statistics
@@ -26,6 +26,7 @@ __all__ = [
     "learning_curves",
     "learning_rates",
     "published_accuracy",
+    "published_hours",
     "reliability_diagram",
     "roofline",
     "search_fields",

@@ -7,8 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from tinybench.errors import UserError
 from tinybench.figures.style import (
     add_legend,
+    log_scale,
     new_figure,
     points,
     room,
@@ -19,7 +21,8 @@ from tinybench.figures.style import (
     task_title,
     weights_note,
 )
-from tinybench.results.colors import MODEL_COLORS, model_color
+from tinybench.results.colors import MARKERS, MODEL_COLORS, NETWORK_TITLES, model_color
+from tinybench.results.costs import cost_table, devices
 from tinybench.results.groups import SeedGroup, tested
 from tinybench.results.published import CHOSEN_ON_TEST, HONEST, PRETRAINED, same_task, with_kinds
 from tinybench.results.runs import RunResults
@@ -27,6 +30,7 @@ from tinybench.stats.intervals import mean_interval
 from tinybench.words import listed
 
 PUBLISHED_MARKERS = {HONEST: "o", CHOSEN_ON_TEST: "X", PRETRAINED: "*"}
+OURS = "s"
 
 
 def accuracy_bars(runs: Sequence[RunResults]) -> Figure:
@@ -106,21 +110,73 @@ def published_accuracy(runs: Sequence[RunResults], published: pd.DataFrame) -> F
         row = names.index(group.model) + 0.2
         color = model_color(group.model)
         ax.plot([interval.low, interval.high], [row] * 2, color=color, linewidth=points(2))
-        ax.plot(interval.mean, row, marker="s", color=color, markersize=points(9), linestyle="")
+        ax.plot(interval.mean, row, marker=OURS, color=color, markersize=points(9), linestyle="")
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(0, max(published["top1"].max(), 75) + 5)
     ax.set_xlabel("top-1 accuracy (%)")
-    ax.set_title("Published by others" + (" (hollow) and ours (filled)" if here else ""))
-    size = points(9)
-    handles = [
-        Line2D([], [], marker=marker, color="0.3", markerfacecolor="none", markersize=size, linestyle="", label=label)
-        for label, marker in PUBLISHED_MARKERS.items()
-    ]
+    ax.set_title(_whose(here))
+    handles = [_marker(marker, label, face="none") for label, marker in PUBLISHED_MARKERS.items()]
     if here:
-        handles.append(Line2D([], [], marker="s", color="0.3", markersize=size, linestyle="", label="ours"))
+        handles.append(_marker(OURS, "ours"))
     figure.legend(handles=handles, loc="outside lower center", frameon=False, ncols=2 if room(9) > 8 else 1)
     return figure
+
+
+def published_hours(runs: Sequence[RunResults], published: pd.DataFrame) -> Figure:
+    """Top-1 accuracy on Tiny ImageNet's 200 classes by hours of training: published, hollow, and ours, filled.
+
+    Of the published networks it shows those that were trained from scratch, whose epoch was chosen without the test
+    images and whose hours are known. The marker says what they were trained on.
+
+    Args:
+        runs, published: as of `published_accuracy`.
+
+    Raises:
+        UserError: no such network was published.
+    """
+    published, here = with_kinds(published), same_task(runs)
+    published = published[(published["kind"] == HONEST) & published["hours"].notna()]
+    if published.empty:
+        raise UserError("no published accuracy states its hours of training and is chosen without the test images")
+    published = published.fillna({"hardware": "unknown"})
+    markers = [marker for marker in MARKERS if marker != OURS]
+    hardware = sorted(published["hardware"].unique())
+    machines = {name: markers[number % len(markers)] for number, name in enumerate(hardware)}
+    figure, ax = new_figure(9, 4.5)
+    for entry in published.itertuples():
+        look = {"marker": machines[entry.hardware], "markerfacecolor": "none", "markersize": points(9)}
+        ax.plot(entry.hours, entry.top1, color=model_color(entry.network), linestyle="", **look)
+    ours = [run for group in here for run in group.runs]
+    costs = cost_table(ours) if ours else pd.DataFrame()
+    for group in here:
+        row, color = costs.loc[group.label], model_color(group.model)
+        ax.plot([row["time"] / 60] * 2, [row["low"], row["high"]], color=color, linewidth=points(2))
+        ax.plot(row["time"] / 60, row["accuracy"], marker=OURS, color=color, markersize=points(9), linestyle="")
+    log_scale(ax.xaxis)
+    ax.set_ylim(0, None)
+    ax.set_xlabel("hours of training")
+    ax.set_ylabel("top-1 accuracy (%)")
+    ax.set_title(_whose(here))
+    networks = dict.fromkeys([*(group.model for group in here), *published["network"]])
+    handles = [
+        *(Patch(color=model_color(name), label=NETWORK_TITLES.get(name, name)) for name in networks),
+        *(_marker(marker, machine, face="none") for machine, marker in machines.items()),
+        *([_marker(OURS, f"ours, {listed(devices(ours))}")] if ours else []),
+    ]
+    add_legend(figure, handles, [str(handle.get_label()) for handle in handles])
+    return figure
+
+
+def _whose(here: Sequence[SeedGroup]) -> str:
+    return "Published by others" + (" (hollow) and ours (filled)" if here else "")
+
+
+def _marker(marker: str, label: str, face: str = "0.3") -> Line2D:
+    """An entry of a legend."""
+    return Line2D(
+        [], [], marker=marker, label=label, color="0.3", markerfacecolor=face, markersize=points(9), linestyle=""
+    )
 
 
 def _accuracies(group: SeedGroup, key: str) -> list[float]:

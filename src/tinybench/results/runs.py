@@ -36,6 +36,7 @@ OTHER_NAMES = {"peak_training_memory_mb": "peak_memory_mb"}
 WEIGHTS = {"best": "", "last": "_last", "ema": "_ema"}
 PUBLISHED = "published.csv"
 PUBLISHED_COLUMNS = ("network", "top1", "top5", "epochs", "epoch_chosen_on", "pretraining", "set_up", "source")
+PUBLISHED_TIME = ("hours", "hardware")  # columns that may be missing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -256,7 +257,7 @@ def read_table(path: Path | TextIO) -> pd.DataFrame:
 def read_published(results_dir: Path) -> pd.DataFrame:
     """published.csv: accuracies on Tiny ImageNet (percent) that others reported, with set-up and source.
 
-    Without that file the table is empty.
+    Hours and hardware are empty where nobody states them. Without that file the table is empty.
 
     Raises:
         UserError: the file is damaged.
@@ -265,7 +266,8 @@ def read_published(results_dir: Path) -> pd.DataFrame:
     table = read_table(path) if path.exists() else pd.DataFrame(columns=list(PUBLISHED_COLUMNS))
     if missing := [name for name in PUBLISHED_COLUMNS if name not in table]:
         raise UserError(f"{path} is damaged: it lacks {', '.join(missing)}")
+    table = table.reindex(columns=[*table, *(name for name in PUBLISHED_TIME if name not in table)])
     try:
-        return table.assign(**{name: pd.to_numeric(table[name]) for name in ("top1", "top5", "epochs")})
+        return table.assign(**{name: pd.to_numeric(table[name]) for name in ("top1", "top5", "epochs", "hours")})
     except ValueError as error:
         raise UserError(f"{path} is damaged: {error}") from error
