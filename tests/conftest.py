@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -41,6 +42,13 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imports_stay() -> None:
+    """The collector of garbage need not look through torch and all the rest again and again, a fifth of some tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")
