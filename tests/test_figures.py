@@ -307,6 +307,7 @@ def test_hours_are_shown_of_what_was_chosen_without_the_test_images(tmp_path, on
             ("vit", 30.0, "last", "none", None, "laptop"),
             ("alexnet", 57.0, "test", "none", 2.0, "laptop"),
             ("resnet34", 73.0, "last", "ImageNet", 1.0, "laptop"),
+            ("swin", 70.0, None, "none", 1.0, "laptop"),
         ],
         columns=["network", "top1", "epoch_chosen_on", "pretraining", "hours", "hardware"],
     )

@@ -44,6 +44,7 @@ def with_kinds(published: pd.DataFrame | None) -> pd.DataFrame:
     """
     if published is None or published.empty:
         raise UserError("no published accuracies; copy the project's results/published.csv into the results folder")
-    honest = published["epoch_chosen_on"].str.startswith(("held-out train", "last"))  # perhaps "last (median of 10)"
+    chosen_on = published["epoch_chosen_on"].astype(str)  # empty where nobody states it
+    honest = chosen_on.str.startswith(("held-out train", "last"))  # perhaps "last (median of 10)"
     kind = honest.map({True: HONEST, False: CHOSEN_ON_TEST})
     return published.assign(kind=kind.where(published["pretraining"] == "none", PRETRAINED))
