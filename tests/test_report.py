@@ -18,7 +18,8 @@ from tinybench.configuration import load_augmentations
 from tinybench.errors import UsageError
 from tinybench.models import MODELS
 from tinybench.report import build_report, collect, render
-from tinybench.report.records import Row, beaten_by, class_list, class_record, robustness_record
+from tinybench.report.boards import Row
+from tinybench.report.records import beaten_by, class_list, class_record, robustness_record
 from tinybench.results.classes import classes_of
 from tinybench.results.colors import MODEL_COLORS, NETWORK_TITLES
 

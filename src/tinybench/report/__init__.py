@@ -10,7 +10,9 @@ from typing import Any
 
 from tinybench.errors import UsageError, command, noticed
 from tinybench.recipe import check_run_name
-from tinybench.report.records import COSTS, board_record, leaderboard_columns, make_boards
+from tinybench.report.boards import make_boards
+from tinybench.report.columns import leaderboard_columns
+from tinybench.report.records import COSTS, board_record
 from tinybench.results.comparison import TABLE
 from tinybench.results.published import source_url
 from tinybench.results.robustness import COMMAND
