@@ -1,6 +1,5 @@
 """Draw every figure of a comparison: `python plots/plot_comparison.py --plan NAME`."""
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -62,8 +61,7 @@ def main() -> None:
     trained(runs)
     folder = arguments.output_dir / (runs[0].plan or "runs")
     missing = {}
-    figures = itertools.chain(_comparison(runs), _published(all_runs, arguments.results_dir))
-    for name, draw in figures:
+    for name, draw in _comparison(runs, all_runs, arguments.results_dir):
         try:
             paths = arguments.save(draw, folder / name)
         except UserError as error:
@@ -74,20 +72,17 @@ def main() -> None:
         print(printable(f"not drawn: {name}: {reason}"))
 
 
-def _comparison(runs: Sequence["RunResults"]) -> Iterator[tuple[str, Callable[[], "Figure"]]]:
+def _comparison(
+    runs: Sequence["RunResults"], all_runs: Sequence["RunResults"], results_dir: Path
+) -> Iterator[tuple[str, Callable[[], "Figure"]]]:
     from tinybench import figures
     from tinybench.results.groups import trained
+    from tinybench.results.runs import read_published
 
     for name in COMPARISON:
         yield name, partial(getattr(figures, name), runs)
     for group in trained(runs):
         yield f"confusion_matrix_{group.recipe.replace('/', '_')}", partial(figures.confusion_matrix, runs, group.label)
-
-
-def _published(runs: Sequence["RunResults"], results_dir: Path) -> Iterator[tuple[str, Callable[[], "Figure"]]]:
-    """Of all runs on the published task, in whatever plan: what others did was not under one protocol either."""
-    from tinybench import figures
-    from tinybench.results.runs import read_published
-
-    yield "published_accuracy", lambda: figures.published_accuracy(runs, read_published(results_dir))
-    yield "published_hours", lambda: figures.published_hours(runs, read_published(results_dir))
+    # Of all runs on the published task, in whatever plan: what others did was not under one protocol either.
+    yield "published_accuracy", lambda: figures.published_accuracy(all_runs, read_published(results_dir))
+    yield "published_hours", lambda: figures.published_hours(all_runs, read_published(results_dir))

@@ -115,7 +115,7 @@ def published_accuracy(runs: Sequence[RunResults], published: pd.DataFrame) -> F
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(0, max(published["top1"].max(), 75) + 5)
     ax.set_xlabel("top-1 accuracy (%)")
-    ax.set_title(_whose(here))
+    ax.set_title(_title(here))
     handles = [_marker(marker, label, face="none") for label, marker in PUBLISHED_MARKERS.items()]
     if here:
         handles.append(_marker(OURS, "ours"))
@@ -157,7 +157,7 @@ def published_hours(runs: Sequence[RunResults], published: pd.DataFrame) -> Figu
     ax.set_ylim(0, None)
     ax.set_xlabel("hours of training")
     ax.set_ylabel("top-1 accuracy (%)")
-    ax.set_title(_whose(here))
+    ax.set_title(_title(here))
     networks = dict.fromkeys([*(group.model for group in here), *published["network"]])
     handles = [
         *(Patch(color=model_color(name), label=NETWORK_TITLES.get(name, name)) for name in networks),
@@ -168,7 +168,7 @@ def published_hours(runs: Sequence[RunResults], published: pd.DataFrame) -> Figu
     return figure
 
 
-def _whose(here: Sequence[SeedGroup]) -> str:
+def _title(here: Sequence[SeedGroup]) -> str:
     return "Published by others" + (" (hollow) and ours (filled)" if here else "")
 
 

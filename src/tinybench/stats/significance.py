@@ -85,8 +85,8 @@ def pairwise_comparisons(
 
     Columns: model_a, model_b; runs_a, runs_b; accuracy_a, accuracy_b (percent, mean over runs); difference (percentage
     points), low, high (its bootstrap interval, not corrected for the number of pairs); p; p_holm (p after the Holm
-    correction over all pairs); mcnemar_p; significant (p_holm is below
-    1 - confidence); note (the limits of a single run, or empty).
+    correction over all pairs); mcnemar_p; significant (p_holm is below 1 - confidence); note (the limits of a single
+    run, or empty).
 
     If both models have one run, p is McNemar's: unlike the bootstrap it also holds for few discordant images. It is
     slightly more conservative than the interval, which may just exclude zero at a p above 0.05. Otherwise p is the
@@ -125,9 +125,11 @@ def pairwise_comparisons(
 
 
 def holm(p: ArrayLike) -> np.ndarray:
-    """p values (tests,) after Holm's correction for their number, in the same order (https://www.jstor.org/stable/4615733).
+    """p values (tests,) after Holm's correction for their number, in the same order.
 
-    The smallest is multiplied by the number of tests, the next one by one less, and so on; none falls below one before.
+    The smallest is multiplied by the number of tests, the next by one less, and so on; none falls below the one before.
+
+    Paper: Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979, https://www.jstor.org/stable/4615733
     """
     p = np.asarray(p, dtype=np.float64)
     order = np.argsort(p)
