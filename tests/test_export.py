@@ -27,7 +27,7 @@ from tinybench.recipe import Recipe
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
-TIMM = ("resnet10t", "vit_tiny_patch16_224")
+TIMM = ("resnet10t", "mobilenetv3_small_050", "vit_tiny_patch16_224")
 # Every kind of layer once: an export takes as long as the network is deep, up to a minute.
 SHALLOW = {
     "densenet": (densenet, "BLOCKS", (2, 2, 2, 2)),

@@ -130,7 +130,7 @@ def test_every_command_runs(typed, monkeypatch):
         inference.measure_inference(model, image_size=64, batch_size=8, precision="bf16", channels_last=False)
 
 
-@pytest.mark.parametrize("name", {recipe.model: name for name, recipe in load_recipes().items()}.values())
+@pytest.mark.parametrize("name", load_recipes())
 def test_no_validation_needs_more_memory_than_a_step(name):
     """Counted at full size, as nothing is computed: peaks above what lay there before, without the logits it is for."""
     recipe = get_recipe(name).changed(pretrained="", precision="fp32", image_size_schedule="")
