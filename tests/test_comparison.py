@@ -307,7 +307,9 @@ def test_a_dry_run_shows_the_plan_and_does_nothing(paths):
 
 
 def test_an_estimate_counts_the_pixels_of_each_epoch_and_the_optimizer_once_a_step(paths, monkeypatch):
-    monkeypatch.setattr(estimate, "step_seconds", lambda *_, batch_size, rounds: 2.0 + 0.5 * batch_size)
+    monkeypatch.setattr(
+        estimate, "step_seconds", lambda *_, batch_size, optimize=True, rounds: 2.0 * optimize + 0.5 * batch_size
+    )
     changes = {"epochs": 3, "image_size": 64, "image_size_schedule": "32*2:48"}
     run = small_plan(overrides=SMALL | changes | {"batch_size": 40}).runs()[0]
     train, validation, image = 48, 12, 0.5 + 2 / 40

@@ -1,6 +1,7 @@
 """How long a run will take: from an earlier run of its kind on this machine, else from timed steps."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 from tinybench import formats
@@ -16,7 +17,7 @@ from tinybench.training.step_time import step_seconds
 
 # Fields that decide how long an image of the test's size takes.
 KIND = ("model", "model_options", "image_size", "batch_size", "precision", "channels_last", "compile")
-TIMED_IMAGES = 8, 24  # two batches tell what an image takes from what a step takes, above all the optimizer's
+TIMED_IMAGES = 24  # enough to tell what an image takes in a batch
 VALIDATION_SHARE = 1 / 3  # forward only, where training goes forward and twice as much backward
 
 
@@ -65,11 +66,8 @@ def _timed_seconds_per_image(recipe: Recipe, num_classes: int, paths: RunPaths) 
     recipe = dataclasses.replace(
         recipe, precision="fp32" if recipe.precision == "auto" else recipe.precision, compile=False
     )
-    device = pick_device(paths.device)
-    few, many = (min(count, recipe.batch_size) for count in TIMED_IMAGES)
-    seconds = {count: step_seconds(recipe, num_classes, device, batch_size=count, rounds=2) for count in {few, many}}
-    if few == many:
-        return seconds[many] / many
-    image = max(0.0, (seconds[many] - seconds[few]) / (many - few))
-    step = max(0.0, seconds[many] - many * image)
-    return image + step / recipe.batch_size
+    images = min(TIMED_IMAGES, recipe.batch_size)
+    time_step = functools.partial(step_seconds, recipe, num_classes, pick_device(paths.device), batch_size=images)
+    network = time_step(optimize=False, rounds=2)
+    optimizer = max(0.0, time_step(rounds=2) - network)  # however many the images are
+    return network / images + optimizer / recipe.batch_size

@@ -14,11 +14,19 @@ from tinybench.training.optimizer import build_optimizer
 
 
 def step_seconds(
-    recipe: Recipe, num_classes: int, device: torch.device, *, batch_size: int, steps: int = 1, rounds: int = 1
+    recipe: Recipe,
+    num_classes: int,
+    device: torch.device,
+    *,
+    batch_size: int,
+    optimize: bool = True,
+    steps: int = 1,
+    rounds: int = 1,
 ) -> float:
     """Seconds of one forward, backward and optimizer step in the recipe's precision and layout.
 
     Args:
+        optimize: False leaves out the optimizer.
         steps: how many are timed together, after one to warm up.
         rounds: how often; the fastest counts.
     """
@@ -38,7 +46,8 @@ def step_seconds(
         with autocast(device, recipe.precision):
             logits = model(images)
         criterion(logits.float(), labels).backward()
-        optimizer.step()
+        if optimize:
+            optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
     step()
