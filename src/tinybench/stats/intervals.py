@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 RESAMPLES = 10_000
 
@@ -36,8 +36,13 @@ def mean_interval(values: Sequence[float] | np.ndarray, confidence: float = 0.95
     mean = float(np.mean(values))
     if count == 1:
         return Interval(mean, None, None)
-    half = float(stats.t.ppf(0.5 + confidence / 2, count - 1) * stats.sem(values))
+    half = float(stdtrit(count - 1, 0.5 + confidence / 2)) * standard_error(values)
     return Interval(mean, mean - half, mean + half)
+
+
+def standard_error(values: Sequence[float] | np.ndarray) -> float:
+    """Of the mean of two or more values."""
+    return float(np.std(values, ddof=1)) / len(values) ** 0.5
 
 
 def bootstrap_interval(
@@ -98,7 +103,7 @@ def bootstrap_mean(
     welch = sum(error**4 / freedom for error, freedom in seed_errors if error)
     freedom = error**4 / welch if welch else float("inf")
     tails = np.array([0.5 - confidence / 2, 0.5 + confidence / 2])
-    wider = stats.t.ppf(tails[1], freedom) / stats.norm.ppf(tails[1])
+    wider = stdtrit(freedom, tails[1]) / ndtri(tails[1])
     low, high = per_image.mean() + wider * (np.quantile(means, tails) - per_image.mean())
     return BootstrapMean(float(low), float(high), error, freedom)
 
@@ -110,7 +115,7 @@ def seed_error(runs: np.ndarray) -> tuple[float, int]:
     set the spread of two or three seeds to zero. It is (0, 0) for one run, which tells nothing about other seeds.
     """
     count = len(runs)
-    return (float(stats.sem(runs.mean(1))), count - 1) if count > 1 else (0.0, 0)
+    return (standard_error(runs.mean(1)), count - 1) if count > 1 else (0.0, 0)
 
 
 def as_runs(correct: ArrayLike) -> np.ndarray:

@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.special import bdtr, chdtrc, stdtr
 
 from tinybench.stats.intervals import RESAMPLES, as_runs, bootstrap_mean, seed_error
 
@@ -74,7 +74,7 @@ def paired_bootstrap(
     errors = [seed_error(a), seed_error(b)]
     found = bootstrap_mean(per_image, errors, confidence, resamples=resamples, seed=seed)
     mean = float(per_image.mean())
-    p = 2 * float(stats.t.sf(abs(mean) / found.error, found.freedom)) if found.error else float(mean == 0)
+    p = 2 * float(stdtr(found.freedom, -abs(mean) / found.error)) if found.error else float(mean == 0)
     return Difference(100 * mean, 100 * found.low, 100 * found.high, p)
 
 
@@ -171,8 +171,8 @@ def _mcnemar_p(only_a: int, only_b: int) -> float:
         return 1.0
     discordant = only_a + only_b
     if discordant < FEW_DISCORDANT:
-        return float(stats.binomtest(only_a, discordant).pvalue)
-    return float(stats.chi2.sf((abs(only_a - only_b) - 1) ** 2 / discordant, 1))
+        return 2 * float(bdtr(min(only_a, only_b), discordant, 0.5))
+    return float(chdtrc(1, (abs(only_a - only_b) - 1) ** 2 / discordant))
 
 
 def _paired(correct_a: ArrayLike, correct_b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
