@@ -108,7 +108,7 @@ def export(source: Path, output: Path, options: ExportOptions) -> Parity:
     train_images, val_images = load_own_images(predictor.checkpoint, options.data_dir, options.dataset)
     compared = _resized(spread(val_images, options.parity_images), predictor.image_size)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=output.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix="tinybench-") as folder:
         written = Path(folder) / output.name
         _write(written, source, predictor.checkpoint, train_images, options)
         exported = logits_of(written, compared, options)
