@@ -12,6 +12,7 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 import pytest
 
 from tinybench.data import datasets
+from tinybench.models import convnext, densenet, efficientnet, mobilenet, swin, vit
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +50,17 @@ def _imports_stay() -> None:
     """The collector of garbage need not look through torch and all the rest again and again, a fifth of some tests."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deep networks with every kind of their layers, but fewer: for what takes as long as a network is deep."""
+    monkeypatch.setattr(densenet, "BLOCKS", (2, 2, 2, 2))
+    monkeypatch.setattr(efficientnet, "STAGES", tuple((e, c, 1, s, k) for e, c, _, s, k in efficientnet.STAGES))
+    monkeypatch.setattr(mobilenet, "BLOCKS", mobilenet.BLOCKS[::2])
+    monkeypatch.setattr(swin, "DEPTHS", (2, 2, 2, 2))
+    monkeypatch.setattr(convnext, "SIZES", {size: (dims, (1, 1, 1, 1)) for size, (dims, _) in convnext.SIZES.items()})
+    monkeypatch.setitem(vit.ViT.__init__.__kwdefaults__, "depth", 2)
 
 
 @pytest.fixture(scope="module")

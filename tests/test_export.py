@@ -22,19 +22,12 @@ from tinybench.export.write import ExportOptions, check_target, default_output, 
 from tinybench.inference.checkpoint import network_checkpoint, network_options, read_checkpoint, write_checkpoint
 from tinybench.inference.onnx import OnnxPredictor, exported_beside
 from tinybench.inference.predictor import Predictor
-from tinybench.models import MODELS, build_model, densenet, efficientnet, mobilenet, swin
+from tinybench.models import MODELS, build_model
 from tinybench.recipe import Recipe
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
-TIMM = ("resnet10t", "mobilenetv3_small_050", "vit_tiny_patch16_224")
-# Every kind of layer once: an export takes as long as the network is deep, up to a minute.
-SHALLOW = {
-    "densenet": (densenet, "BLOCKS", (2, 2, 2, 2)),
-    "efficientnet": (efficientnet, "STAGES", tuple((e, c, 1, s, k) for e, c, _, s, k in efficientnet.STAGES)),
-    "mobilenet": (mobilenet, "BLOCKS", mobilenet.BLOCKS[::2]),
-    "swin": (swin, "DEPTHS", (2, 2, 2, 2)),
-}
+OTHERS = {"timm/resnet10t": {}, "timm/mobilenetv3_small_050": {}, "timm/vit_tiny_patch16_224": {"depth": 2}}
 
 
 def make_checkpoint(folder, data_dir, image_size=32, **fields):
@@ -62,11 +55,11 @@ def options(data_dir, **changes):
     return ExportOptions(device=CPU, data_dir=data_dir, parity_images=24, calibration_images=32, **changes)
 
 
-@pytest.mark.parametrize("model", [*MODELS, *(f"timm/{name}" for name in TIMM)])
-def test_every_network_gives_the_same_logits_as_onnx(model, demo_data, tmp_path, monkeypatch):
-    if model in SHALLOW:
-        monkeypatch.setattr(*SHALLOW[model])
-    source = make_checkpoint(tmp_path, demo_data, 64 if model == "alexnet_stock" else 32, model=model)
+@pytest.mark.usefixtures("shallow")
+@pytest.mark.parametrize("model", [*MODELS, *OTHERS])
+def test_every_network_gives_the_same_logits_as_onnx(model, demo_data, tmp_path):
+    image_size, model_options = 64 if model == "alexnet_stock" else 32, OTHERS.get(model, {})
+    source = make_checkpoint(tmp_path, demo_data, image_size, model=model, model_options=model_options)
     found = export(source, tmp_path / "network.onnx", options(demo_data))
     assert found.images == 24
     assert found.agreement == 100

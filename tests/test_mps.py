@@ -99,6 +99,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize("model", list_models())
 def test_every_network_trains_and_answers(pretend, typed, model):
     # What is computed again in the backward pass would not be to_half: autocast is pretended in the forward pass only.

@@ -55,6 +55,7 @@ def lay_starting_weights(recipe: Recipe, data_dir) -> None:
         write_checkpoint(path, checkpoint)
 
 
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize("name", RECIPES)
 def test_two_steps_with_a_stop_between_and_the_test(name, demo_data, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))

@@ -389,6 +389,7 @@ def test_the_float64_guard_works():
         torch.ones(2, dtype=torch.float64) + 1
 
 
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize("model", list_models())
 def test_a_step_of_every_network_needs_no_float64(demo_data, model):
     recipe = dataclasses.replace(
