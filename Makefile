@@ -13,7 +13,7 @@ FLAGS ?= --classes 10 --images_per_class 150 --image_size 32 --epochs 10 --warmu
 # What runs need for `make run`, and what the tests need too for `make test`.
 $(VENV)/ready $(VENV)/ready-dev: $(VENV)/ready%: requirements%.txt requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -r $<
+	$(BIN)/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 # Tiny ImageNet where it is here or can be downloaded, else the demo data that the program draws itself.
