@@ -103,6 +103,13 @@ def test_int8_is_smaller_and_nearly_the_same(source, demo_data, tmp_path, monkey
         assert OnnxPredictor(output).precision == "int8"
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(source, demo_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "Predictor", lambda *_: pytest.fail("the work began"))
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write .*folder: Not a directory"):
+        export(source, tmp_path / "file" / "folder" / "network.onnx", options(demo_data))
+
+
 def test_what_answers_otherwise_is_not_kept(source, demo_data, tmp_path, monkeypatch):
     honest = write.logits_of
     monkeypatch.setattr(write, "logits_of", lambda *arguments: honest(*arguments).flip(1))

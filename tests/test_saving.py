@@ -17,7 +17,7 @@ from tinybench.inference.checkpoint import network_options, read_checkpoint
 from tinybench.models import MODELS, build_model, list_models
 from tinybench.models.fit import check_fit, refusal
 from tinybench.recipe import RunOptions
-from tinybench.runtime.files import atomic_path
+from tinybench.runtime.files import atomic_path, check_writable
 from tinybench.training import progress, saving, trainer
 from tinybench.training.history import History
 from tinybench.training.saving import Stopped
@@ -165,7 +165,7 @@ def test_a_folder_that_cannot_be_written_is_known_before_the_data_are_read(tmp_p
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot write .*run: Not a directory"):
         train(RECIPE, RunOptions(run_name="run", data_dir=tmp_path / "no_data", results_dir=tmp_path / "file"))
-    saving.check_writable(tmp_path / "a" / "b")
+    check_writable(tmp_path / "a" / "b")
     assert not list((tmp_path / "a").iterdir())
 
 

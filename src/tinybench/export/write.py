@@ -31,7 +31,7 @@ from tinybench.inference.checkpoint import (
 )  # fmt: skip
 from tinybench.inference.onnx import BESIDE, Layout, OnnxPredictor
 from tinybench.inference.predictor import Predictor
-from tinybench.runtime.files import atomic_paths, read_json, write_text
+from tinybench.runtime.files import atomic_paths, check_writable, read_json, write_text
 
 Format = Literal["onnx", "torch_export", "safetensors", "pth"]
 # What a file is called where nobody says otherwise; a suffix tells the format.
@@ -104,10 +104,10 @@ def export(source: Path, output: Path, options: ExportOptions) -> Parity:
         UserError: the checkpoint or the images are missing or damaged, the network has no such form, or what was
             written answers otherwise than the checkpoint; then nothing is left.
     """
+    check_writable(output.parent)
     predictor = Predictor(source, options.device)
     train_images, val_images = load_own_images(predictor.checkpoint, options.data_dir, options.dataset)
     compared = _resized(spread(val_images, options.parity_images), predictor.image_size)
-    output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tinybench-") as folder:
         written = Path(folder) / output.name
         _write(written, source, predictor.checkpoint, train_images, options)

@@ -56,6 +56,25 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
 
 
+def check_writable(folder: Path) -> None:
+    """Find out before anything takes long whether the folder can be made and written; it is not left behind.
+
+    Raises:
+        UserError: it cannot.
+    """
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {reason(error)}") from error
+    finally:
+        if is_new:
+            with contextlib.suppress(OSError):  # it was not made, or another run has begun there meanwhile
+                folder.rmdir()
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of processes that were killed while they wrote into the folder."""
     for path in folder.glob(".*.tmp"):

@@ -18,6 +18,7 @@ from tinybench.inference.checkpoint import load_weights
 from tinybench.metrics import topk_accuracy
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime.device import pick_device
+from tinybench.runtime.files import check_writable
 from tinybench.runtime.seeds import Purpose, derive_seed
 from tinybench.training.checkpoint import anchored
 from tinybench.training.features import features_of
@@ -25,7 +26,7 @@ from tinybench.training.freezing import ALL_BUT_HEAD, head_of
 from tinybench.training.history import History
 from tinybench.training.numerics import check_numerics, choose_numerics
 from tinybench.training.optimizer import learning_rate
-from tinybench.training.saving import RunFiles, check_folder, check_writable
+from tinybench.training.saving import RunFiles, check_folder
 from tinybench.training.setup import build_state, check_recipe, load_images, own_folder
 from tinybench.training.trainer import scores, train_step
 

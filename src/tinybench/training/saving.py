@@ -1,8 +1,6 @@
 """The files of a run: when they are written, and how one run takes the place of another."""
 
-import contextlib
 import math
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +8,7 @@ from signal import Signals
 from typing import Any
 
 from tinybench.data.imageset import ImageSet
-from tinybench.errors import UsageError, UserError, reason
+from tinybench.errors import UsageError, UserError
 from tinybench.inference.checkpoint import network_checkpoint, read_checkpoint, write_checkpoint
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime.device import peak_memory_mb
@@ -53,25 +51,6 @@ def check_folder(options: RunOptions, resume: Path | None, overwrite: bool) -> b
         ways += ["choose another --run_name", "replace it with --overwrite"]
         raise UsageError(f"{folder} already holds a run ({', '.join(taken)}); {', or '.join(ways)}")
     return bool(taken)
-
-
-def check_writable(folder: Path) -> None:
-    """Find out before anything takes long whether the folder can be made and written; it is not left behind.
-
-    Raises:
-        UserError: it cannot.
-    """
-    is_new = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {reason(error)}") from error
-    finally:
-        if is_new:
-            with contextlib.suppress(OSError):  # it was not made, or another run has begun there meanwhile
-                folder.rmdir()
 
 
 def run_files(folder: Path) -> list[Path]:

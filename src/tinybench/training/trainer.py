@@ -19,6 +19,7 @@ from tinybench.metrics import imbalanced, macro_mean, topk_accuracy
 from tinybench.recipe import Recipe, RunOptions
 from tinybench.runtime import distributed
 from tinybench.runtime.device import autocast, determinism, pick_device, synchronize
+from tinybench.runtime.files import check_writable
 from tinybench.runtime.seeds import Purpose, derive_seed
 from tinybench.runtime.signals import StopSignals
 from tinybench.training.checkpoint import anchored, check_resume
@@ -28,7 +29,7 @@ from tinybench.training.history import History
 from tinybench.training.numerics import check_numerics, choose_numerics
 from tinybench.training.optimizer import learning_rate
 from tinybench.training.progress import Progress
-from tinybench.training.saving import Checkpointer, RunFiles, check_folder, check_writable
+from tinybench.training.saving import Checkpointer, RunFiles, check_folder
 from tinybench.training.setup import build_state, check_recipe, load_images, own_folder
 from tinybench.training.state import TrainingState, has_begun
 from tinybench.training.tracking import Tracking, check_trackers
