@@ -155,6 +155,7 @@ def test_numbers_are_those_of_the_results():
     for name in (
         "pretrained/speednet",
         "twohours/resnet/seed0",
+        "twohours/alexnet/seed0",
         "svm",
         "subset10_alexnet",
         "subset10_resnet",
