@@ -129,11 +129,18 @@ def test_runs_of_different_protocols_are_never_in_one_group(tmp_path):
     write_run(tmp_path / "c", classes=20)
     data = {"name": "tiny-imagenet", "fingerprint": "other", "classes": 20, "train_images": 8000, "val_images": 2000}
     write_run(tmp_path / "d", classes=20, dataset=data)
-    config = {"model": "resnet", "epochs": 5, "image_size": 32}
-    write_run(tmp_path / "e", config=config)
     groups = collect(tmp_path)["groups"]
     assert [row["label"] for row in groups[0]["rows"]] == ["b, ResNet-18", "c, ResNet-18"]  # most runs first
-    assert sorted(len(group["rows"]) for group in groups) == [1, 1, 1, 2]
+    assert sorted(len(group["rows"]) for group in groups) == [1, 1, 2]
+
+
+def test_recipes_may_differ_in_the_size_of_their_images(tmp_path):
+    for size in (56, 64):
+        write_run(tmp_path / f"at{size}", config={"model": "resnet", "epochs": 5, "image_size": size})
+    [group] = collect(tmp_path)["groups"]
+    assert [row["cells"]["image_size"] for row in group["rows"]] == ["56", "64"]
+    assert group["image_sizes"] == [56, 64]
+    assert any("different image sizes (56 to 64 pixels a side)" in notice for notice in group["notices"])
 
 
 def test_lines_of_model_comparison_are_taken_as_they_stand(tmp_path):

@@ -43,6 +43,11 @@ class Board:
     def runs(self) -> list[RunResults]:
         return [run for row in self.rows for run in row.runs]
 
+    @property
+    def image_sizes(self) -> list[int]:
+        """Sides in pixels at which the runs are tested, smallest first."""
+        return sorted({size for run in self.runs if (size := run.history["config"].get("image_size"))})
+
 
 def make_boards(runs: Sequence[RunResults], lines: Sequence[dict[str, str]]) -> list[Board]:
     """Put runs and the lines of model_comparison.csv together, a board a plan and protocol, that with most runs first.
@@ -114,6 +119,8 @@ def notices(board: Board, measured: Collection[str]) -> list[str]:
     epochs = [run.planned_epochs for run in runs]
     if len(set(epochs)) > 1:
         found.append(f"Trained for different numbers of epochs ({span(epochs)}); the table shows each.")
+    if len(sizes := board.image_sizes) > 1:
+        found.append(f"Tested at different image sizes ({span(sizes)} pixels a side); the table shows each.")
     if len(machines := devices(runs)) > 1:
         found.append(f"Times and speeds come from different devices ({listed(machines)}): compare within one.")
     if unmeasured := [row.label for row in rows if not any(run.name in measured for run in row.runs)]:

@@ -24,6 +24,7 @@ const MISSING = "–";
 const fixed = (digits) => (value) => value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const significant = (digits) => (value) => value.toLocaleString("en", { maximumSignificantDigits: digits });
 const percent = (value) => `${fixed(1)(value)} %`;
+const range = (values) => [...new Set([Math.min(...values), Math.max(...values)])].map(fixed(0)).join(" to ");
 const large = (value) => new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 }).format(value).replace(/(?<=\d)(?=[A-Z])/, " ").replace("B", "G");
 
 const p = (value) => (value === Infinity ? "best" : value < 1e-4 ? "< 0.0001" : significant(2)(value));

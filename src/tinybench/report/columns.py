@@ -60,6 +60,9 @@ OTHERS = {
         "Trainings from different random numbers that the means are taken over.",
     ),
     "epochs": Column("Epochs", "", "low", "fixed0", "accuracy cost", "Passes over the training images."),
+    "image_size": Column(
+        "Image", "pixels a side", "low", "fixed0", "cost", "Size in the test; training may use others."
+    ),
     "search_trials": Column(
         "Search",
         "trials",

@@ -70,7 +70,7 @@ def board_record(board: Board) -> dict[str, Any]:
                 "robustness": robustness_record([robustness[name] for name in names if name in robustness]),
             }
         )
-    protocol = board.protocol or Protocol(TABLE, "", None, None, None, None)
+    protocol = board.protocol or Protocol(TABLE, "", None, None, None)
     return {
         "plan": board.plan,
         "dataset": protocol.dataset,
@@ -79,7 +79,7 @@ def board_record(board: Board) -> dict[str, Any]:
         "train_images": protocol.train_images,
         "val_images": protocol.val_images,
         "test_images": tested[0].tests["best"].get("dataset", {}).get("test_images") if tested else None,
-        "image_size": protocol.image_size,
+        "image_sizes": board.image_sizes,
         "epochs": sorted({run.planned_epochs for run in board.runs}),
         "columns": list(dict.fromkeys(name for row in board.rows for name in row.cells)),
         "class_list": class_list([row["classes"]["accuracy"] for row in rows if row["classes"]], first)

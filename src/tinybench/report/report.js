@@ -75,8 +75,8 @@ function drawHead() {
   $("protocol").textContent = [
     group.class_count && `${group.class_count} classes`,
     images.length && `${new Intl.ListFormat("en").format(images.map(([name, n]) => `${n.toLocaleString("en")} ${name}`))} images`,
-    group.image_size && `${group.image_size} × ${group.image_size} pixels`,
-    group.epochs.length && `${[...new Set([group.epochs[0], group.epochs.at(-1)])].join(" to ")} epochs`,
+    group.image_sizes.length && `${range(group.image_sizes)} pixels a side`,
+    group.epochs.length && `${range(group.epochs)} epochs`,
     group.fingerprint && `data ${group.fingerprint}`,
     group.plan && `plan ${group.plan}`,
   ].filter(Boolean).join(" · ");
@@ -301,7 +301,7 @@ function drawCurves() {
   const schedules = [...new Set(series.filter(({ sizes }) => sizes.length).map(({ sizes }) => JSON.stringify(sizes)))];
   const seeds = series.some(({ ghosts }) => ghosts.length);
   const growing = series.filter(({ sizes }) => sizes.length);
-  $("curves-lead").textContent = `${growing.length ? `The images grow while ${growing.length === 1 ? `${growing[0].brief} learns` : `${growing.length} of these models learn`}, and so do those that it is validated on. ` : ""}${seeds ? "A strong line is the mean over a model's seeds, the thin lines are the seeds. " : ""}${
+  $("curves-lead").textContent = `${growing.length ? `The images grow while ${growing.length === 1 ? `${growing[0].brief} learns, and so do those that it is` : `${growing.length} of these models learn, and so do those that they are`} validated on. ` : ""}${seeds ? "A strong line is the mean over a model's seeds, the thin lines are the seeds. " : ""}${
     state.measure.startsWith("train") ? "Training images are augmented, and mixed where the recipe says so, so training can look worse than validation. " : ""
   }Move over the chart, or focus it and use the arrow keys, to read values.`;
   $("curves-chart").redraw?.disconnect();
@@ -412,7 +412,6 @@ function drawRobustness() {
     const measured = state.rows.some((row) => row.robustness);
     return host.replaceChildren(empty(!chosen().length ? NONE_SELECTED : measured ? "The selected models were not measured." : `Robustness was not measured in these runs. Measure it with: ${data.commands.robustness}`));
   }
-  const range = (values) => [...new Set([Math.min(...values), Math.max(...values)])].map(fixed(0)).join(" to ");
   const images = rows.map((row) => row.robustness.images).filter((count) => count !== null);
   const seeds = rows.map((row) => row.robustness.seeds);
   $("robustness-lead").textContent = `Accuracy on test images that were disturbed more and more; 0 is the undisturbed image. ${
@@ -572,7 +571,7 @@ function showGroup(index, address = new URLSearchParams()) {
 }
 
 function groupTitle(group) {
-  const parts = [group.plan ? `plan ${group.plan}` : "no plan", group.dataset, group.class_count && `${group.class_count} classes`, group.train_images && `${group.train_images.toLocaleString("en")} training images`, group.image_size && `${group.image_size} px`];
+  const parts = [group.plan ? `plan ${group.plan}` : "no plan", group.dataset, group.class_count && `${group.class_count} classes`, group.train_images && `${group.train_images.toLocaleString("en")} training images`];
   const runs = group.run_count;
   return `${parts.filter(Boolean).join(" · ")} · ${runs ? `${runs} ${runs === 1 ? "run" : "runs"}` : "table only"}`;
 }

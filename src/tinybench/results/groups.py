@@ -87,12 +87,13 @@ def averaged(runs: Sequence[RunResults]) -> str:
 
 
 class Protocol(NamedTuple):
-    """What must be equal for two runs to be compared. Epochs may differ: they are part of the recipe.
+    """What must be equal for two runs to be compared: the images and the classes.
+
+    How long a recipe trains and at what size it sees the images are choices of its own, and their costs are stated.
 
     Attributes:
         dataset, fingerprint: which images.
         classes, train_images, val_images: how many.
-        image_size: of a side, in pixels.
     """
 
     dataset: str
@@ -100,21 +101,19 @@ class Protocol(NamedTuple):
     classes: int | None
     train_images: int | None
     val_images: int | None
-    image_size: int | None
 
 
 def by_protocol(runs: Sequence[RunResults]) -> dict[Protocol, list[RunResults]]:
     """The runs that may be compared with each other, together."""
     found: dict[Protocol, list[RunResults]] = defaultdict(list)
     for run in runs:
-        data, config = run.history["dataset"], run.history["config"]
+        data = run.history["dataset"]
         protocol = Protocol(
             data.get("name", UNSTATED),
             data.get("fingerprint", ""),
             data.get("classes"),
             data.get("train_images"),
             data.get("val_images"),
-            config.get("image_size"),
         )
         found[protocol].append(run)
     return found
