@@ -13,12 +13,13 @@ from test_testing import main_of
 
 from tinybench.configuration import get_recipe
 from tinybench.data import datasets
+from tinybench.data.prepare import curate, demo
 from tinybench.data.prepare.torchvision_sets import SETS
 from tinybench.errors import UsageError, UserError
 from tinybench.evaluation.evaluate import EvalOptions
 from tinybench.evaluation.evaluate import evaluate_run as run_test
 from tinybench.inference.checkpoint import read_checkpoint
-from tinybench.recipe import Recipe, RunOptions
+from tinybench.recipe import DATASETS, Recipe, RunOptions
 from tinybench.training.setup import load_images
 from tinybench.training.trainer import train
 
@@ -96,6 +97,10 @@ class Reader:
             self.data = torch.from_numpy(self.data)
         self.targets = self.labels = [index % 3 for index in range(count)]
         self.classes = ["zebra", "ant", "bee"]
+
+
+def test_the_names_are_those_of_all_data_sets():
+    assert (curate.NAME, demo.NAME, *SETS) == DATASETS
 
 
 @pytest.mark.parametrize(

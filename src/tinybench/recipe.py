@@ -29,6 +29,8 @@ Probability = Annotated[float, Interval(gt=0, le=1)]
 Positive = Annotated[float, Interval(gt=0, le=1e6)]
 NotNegative = Annotated[float, Interval(ge=0, le=1e6)]
 
+# Data sets with a name; all others are folders.
+DATASETS = ("tiny-imagenet", "demo", "mnist", "fashion-mnist", "cifar10", "cifar100", "svhn", "stl10")
 # As pretrained: no files, but weights of the library's, or those in a package.
 IMAGENET, PACKAGE = "imagenet", "package:"
 ADAMS = ("adam", "adamw", "muon")  # the optimizers with betas

@@ -22,7 +22,6 @@ from tinybench.sweep.plan import Plan, read_plan
 from tinybench.words import listed
 
 if TYPE_CHECKING:
-    from tinybench.sweep.launchers import Launcher
     from tinybench.sweep.search import Search
 
 
@@ -61,15 +60,13 @@ def main() -> int:
     recipes = load_recipes()
     known = known_names(recipes) | {"models": f" Known: {', '.join(recipes)}."}
     arguments = console.parse(Arguments, __doc__, more=known, recipe_defaults=False)
-    from tinybench.results.comparison import describe, write_comparison
-    from tinybench.sweep.runner import carry_out, show_plan, status_line
-    from tinybench.sweep.status import status_of
+    from tinybench.sweep.status import status_line, status_of
 
     console.require(not arguments.status, ["dry_run"], "does nothing with --status, which shows where the runs stand")
-    paths = arguments.paths()
+    arguments.check_executor()
     if arguments.model_file:
         recipes |= load_model_file(arguments.model_file)
-    plan, launch = make_plan(arguments), arguments.launcher()
+    plan = make_plan(arguments)
     console.require(plan.search_trials > 0, ["search_space"], "goes with --search_trials")
     planned = plan.runs(recipes)
     runs = [run for run in planned if not arguments.only or any(part in run.name for part in arguments.only)]
@@ -81,14 +78,19 @@ def main() -> int:
 
         recipe_names = {run.recipe_name for run in runs}
         searches = {name: search for name, search in searches_of(plan, planned).items() if name in recipe_names}
-        if (found := search_first(searches, arguments, launch)) is None:
+        if (found := search_first(searches, arguments)) is None:
             return 0
         runs = with_recipes(runs, found)
-    statuses = {run.name: status_of(run, paths.results_dir) for run in runs}
+    statuses = {run.name: status_of(run, arguments.results_dir) for run in runs}
     if arguments.status:
         for run in runs:
             print(status_line(run, statuses[run.name]))
         return 0
+    # Not before: all that carries runs out needs torch, whose import takes seconds.
+    from tinybench.results.comparison import describe, write_comparison
+    from tinybench.sweep.runner import carry_out, show_plan
+
+    paths = arguments.paths()
     left = [run for run in runs if statuses[run.name].state not in ("finished", "running")]
     seconds = show_plan(plan.name, left, statuses, paths)
     if held := [run.name for run in runs if statuses[run.name].state == "running"]:
@@ -96,16 +98,14 @@ def main() -> int:
     if arguments.dry_run:
         return 0
     arguments.confirm(seconds)
-    failures = carry_out(left, statuses, paths, launch)
+    failures = carry_out(left, statuses, paths, arguments.launcher())
     if not plan.validate_only:
         table = write_comparison(paths.results_dir)
         print(describe(table[table["plan"] == plan.name]))
     return 1 if failures else 0
 
 
-def search_first(
-    searches: Mapping[str, "Search"], arguments: Arguments, launch: "Launcher"
-) -> dict[str, Recipe] | None:
+def search_first(searches: Mapping[str, "Search"], arguments: Arguments) -> dict[str, Recipe] | None:
     """Carry out what is left of the searches; what they found. None if that is only to be shown, and not done yet.
 
     Raises:
@@ -114,7 +114,7 @@ def search_first(
     from tinybench.results.searches import ended_trials
     from tinybench.sweep.search import carry_out_search
 
-    paths = arguments.paths()
+    paths, launch = arguments.paths(), arguments.launcher()
     ended = {name: ended_trials(paths.results_dir, search.name) for name, search in searches.items()}
     left = [search for name, search in searches.items() if ended[name] < search.trials]
     if arguments.status:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinybench.cli import console
-from tinybench.recipe import Side
+from tinybench.recipe import DATASETS, Side
 from tinybench.runtime.files import check_output, has_keys, update_json
 
 
@@ -30,10 +30,11 @@ class Arguments:
 
 def main() -> None:
     arguments = console.parse(Arguments, __doc__)
-    from tinybench.data.datasets import NAMES, load
+    from tinybench.data.datasets import load
     from tinybench.data.prepare.explore import describe, explore
 
-    console.require(arguments.dataset not in NAMES, ["image_size"], f"goes with a folder, not with {arguments.dataset}")
+    is_folder = arguments.dataset not in DATASETS
+    console.require(is_folder, ["image_size"], f"goes with a folder, not with {arguments.dataset}")
     if arguments.statistics:
         train = load(
             arguments.dataset, "train", arguments.data_dir, arguments.image_size, skip_damaged=arguments.skip_damaged

@@ -52,19 +52,19 @@ class LaunchArguments:
             model_file=self.model_file and self.model_file.resolve(),
         )
 
-    def launcher(self) -> "Launcher":
-        """What carries the runs out.
+    def check_executor(self) -> None:
+        """Raises UsageError where a flag of the cluster stands there without it."""
+        on_ray = self.executor == "ray"
+        console.require(on_ray, ["ray_address", "cpus_per_run", "gpus_per_run"], "goes with --executor ray")
 
-        Raises:
-            UsageError: a flag of the cluster stands there without it.
-        """
+    def launcher(self) -> "Launcher":
+        """What carries the runs out."""
         from tinybench.sweep.launchers import run_here, run_on_ray
 
         if self.executor == "ray":
             return functools.partial(
                 run_on_ray, address=self.ray_address, cpus=self.cpus_per_run, gpus=self.gpus_per_run
             )
-        console.require(False, ["ray_address", "cpus_per_run", "gpus_per_run"], "goes with --executor ray")
         return run_here
 
     def confirm(self, seconds: float) -> None:

@@ -78,6 +78,7 @@ def main() -> None:
         storage=arguments.storage,
     )
     check_run_name(search.name, "--name")
+    arguments.check_executor()
     paths, launch = arguments.paths(), arguments.launcher()
     arguments.confirm(announce(search, paths))
     study = carry_out_search(search, paths, launch)

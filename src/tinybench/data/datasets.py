@@ -27,7 +27,6 @@ from tinybench.data.prepare.packed import (
 from tinybench.data.prepare.torchvision_sets import SETS, pack_torchvision
 from tinybench.errors import UsageError, UserError, command, printable
 
-NAMES = (TINY_IMAGENET, demo.NAME, *SETS)  # all other data sets are folders
 # Means and standard deviations of the channels, of pixels from 0 to 1, that networks trained on ImageNet expect.
 STATISTICS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),

@@ -73,10 +73,3 @@ def carry_out(runs: Sequence[Run], statuses: Mapping[str, Status], paths: RunPat
                 line = f"failed: {reason}"
             bar.write(f"{printable(run.name):<40}{line}")
     return failed
-
-
-def status_line(run: Run, status: Status) -> str:
-    return (
-        f"{printable(run.name):<40}{status.state:<12}{status.epochs:4d}/{run.recipe.epochs} epochs  "
-        f"{printable(status.note)}"
-    )

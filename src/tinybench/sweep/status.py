@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tinybench import formats
-from tinybench.errors import UsageError, UserError
+from tinybench.errors import UsageError, UserError, printable
 from tinybench.recipe import Recipe
 from tinybench.runtime.files import read_json
 from tinybench.sweep.plan import Run
@@ -52,6 +52,13 @@ def status_of(run: Run, results_dir: Path, *, held: bool = False) -> Status:
         return Status("interrupted" if (folder / "last.pth").exists() else "waiting", epochs, note)
     finished = run.validate_only or (folder / MEASUREMENTS).exists()
     return Status("finished" if finished else "trained", epochs, note)
+
+
+def status_line(run: Run, status: Status) -> str:
+    return (
+        f"{printable(run.name):<40}{status.state:<12}{status.epochs:4d}/{run.recipe.epochs} epochs  "
+        f"{printable(status.note)}"
+    )
 
 
 def epochs_done(run: Run, results_dir: Path) -> int:

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tinybench.configuration import resolved_augmentation
-from tinybench.data import datasets
 from tinybench.errors import UsageError
-from tinybench.recipe import IMAGENET, Recipe
+from tinybench.recipe import DATASETS, IMAGENET, Recipe
 
 
 def anchored(recipe: Recipe, *, if_there: bool = True) -> Recipe:
@@ -20,7 +19,7 @@ def anchored(recipe: Recipe, *, if_there: bool = True) -> Recipe:
     changes: dict[str, Any] = {
         name: str(Path(path).resolve())
         for name, path in paths.items()
-        if path not in ("", IMAGENET, *datasets.NAMES) and (Path(path).exists() or not if_there)
+        if path not in ("", IMAGENET, *DATASETS) and (Path(path).exists() or not if_there)
     }
     return dataclasses.replace(recipe, **changes, augment=resolved_augmentation(recipe.augment))
 
