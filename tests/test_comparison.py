@@ -28,6 +28,7 @@ from tinybench.runtime.files import read_json, write_json
 from tinybench.sweep import estimate, launchers, runner, status, traces
 from tinybench.sweep.plan import Plan, read_plan
 from tinybench.sweep.run_one import HELD, LOG, RunPaths, run_one, run_one_logged
+from tinybench.training.history import History
 
 SMALL = {
     "dataset": "demo", "classes": 3, "images_per_class": 20, "image_size": 32, "epochs": 2, "warmup_epochs": 0,
@@ -144,13 +145,23 @@ def test_a_run_leaves_everything_and_is_never_repeated(paths):
     assert run_one_logged(run, paths) is None
     folder = paths.results_dir / run.name
     assert {path.name for path in folder.iterdir()} >= {
-        "history.json", "best_model.pth", "test_results.json", "test_results_last.json", "test_results_ema.json",
-        "predictions.npz", "measurements.json", "log.txt", "checkpoint_epoch_1.pth",
+        "history.json", "best_model.pth", "test_results.json", "predictions.npz", "measurements.json", "log.txt",
+        "checkpoint_epoch_1.pth",
     }  # fmt: skip
+    assert load_runs(paths.results_dir)[0].tests.keys() == {"best", "last", "ema"}
     found = status.status_of(run, paths.results_dir)
     assert (found.state, found.epochs) == ("finished", 2)
     with pytest.raises(UsageError, match=r"holds a run with lr 0\.02, not 0\.5; give the plan another --name"):
         status.status_of(small_plan(overrides=SMALL | {"ema_decay": 0.9, "lr": 0.5}).runs()[0], paths.results_dir)
+
+
+def test_weights_that_are_the_best_ones_are_not_tested_again(paths, monkeypatch):
+    (run,) = small_plan().runs()
+    monkeypatch.setattr(History, "_is_better", lambda *_: True)
+    run_one(run, paths)
+    assert [path.name for path in (paths.results_dir / run.name).glob("test_results*")] == ["test_results.json"]
+    (found,) = load_runs(paths.results_dir)
+    assert found.tests["last"] == found.tests["best"]
 
 
 def test_a_run_that_was_tested_only_in_part_is_not_trained_again(paths):

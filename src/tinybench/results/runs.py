@@ -16,7 +16,7 @@ from tinybench.configuration import resolved_augmentation
 from tinybench.errors import UsageError, UserError, command, notice
 from tinybench.recipe import Recipe, check_run_name
 from tinybench.results.colors import NETWORK_TITLES
-from tinybench.runs import find_files, is_trial
+from tinybench.runs import Weights, find_files, is_trial
 from tinybench.runtime.files import read_json
 from tinybench.validation import validated
 from tinybench.words import listed
@@ -111,7 +111,10 @@ def load_runs(results_dir: Path, plan: str = "") -> list[RunResults]:
         name = folder.relative_to(results_dir).as_posix()
         if (history := attempt(read_history, results_dir, name)) is None:
             continue
-        tests = {weights: attempt(_read_test, folder, suffix, history) for weights, suffix in WEIGHTS.items()}
+        read = {weights: attempt(_read_test, folder, suffix, history) for weights, suffix in WEIGHTS.items()}
+        tests = {weights: test for weights, test in read.items() if test}
+        if "best" in tests and (same := same_as_best(history)):
+            tests.setdefault(same, tests["best"])
         files = sorted(folder.glob("*.onnx"))
         exported = {file.name: attempt(_read_test, folder, f"_{file.stem}", history) for file in files}
         parts = name.split("/")
@@ -123,7 +126,7 @@ def load_runs(results_dir: Path, plan: str = "") -> list[RunResults]:
                 plan=parts[0] if in_plan else "",
                 recipe=parts[1] if in_plan else name,
                 history=history,
-                tests={weights: test for weights, test in tests.items() if test},
+                tests=tests,
                 measurements=attempt(_read_numbers, folder / "measurements.json", formats.Measurements, "flops") or {},
                 exported={name: test for name, test in exported.items() if test},
             )
@@ -206,6 +209,13 @@ def best_is_averaged(history: dict[str, Any]) -> bool:
     if "best_weights" in history:
         return history["best_weights"] == "ema"
     return "ema_val_acc" in history and history["ema_val_acc"][best] > history["val_acc"][best]
+
+
+def same_as_best(history: dict[str, Any]) -> Weights | None:
+    """Which other weights the best ones are: where the best epoch is the last, the last ones or their average."""
+    if history["best_epoch"] < len(history["train_loss"]):
+        return None
+    return "ema" if best_is_averaged(history) else "last"
 
 
 def data_title(history: dict[str, Any]) -> str:

@@ -14,10 +14,11 @@ from tinybench.inference.checkpoint import load_network, read_checkpoint
 from tinybench.model_file import load_model_file
 from tinybench.profiling.inference import count_flops, measure_inference
 from tinybench.recipe import Device, Recipe, RunOptions
+from tinybench.results.runs import same_as_best
 from tinybench.runtime.device import memory_format, pick_device
 from tinybench.runtime.files import write_json, write_text
 from tinybench.sweep.plan import Run
-from tinybench.sweep.status import epochs_done, status_of
+from tinybench.sweep.status import epochs_done, history_of, status_of
 from tinybench.sweep.traces import ERROR, LOCK, MEASUREMENTS
 from tinybench.training.saving import Stopped
 from tinybench.training.setup import PROBED_SECONDS
@@ -38,8 +39,8 @@ class RunPaths:
 
 
 def run_one(run: Run, paths: RunPaths) -> None:
-    """Do what is left of a run. Its folder then holds its history and, unless it is only validated, test results of
-    every kind of weights and measurements.
+    """Do what is left of a run. Its folder then holds its history and, unless it is only validated, measurements and
+    test results: of the best weights, and of the last ones and their average where these are others.
 
     Raises:
         UserError: as training and testing do.
@@ -63,11 +64,10 @@ def run_one(run: Run, paths: RunPaths) -> None:
     checkpoint = read_checkpoint(options.folder / "best_model.pth")
     recipe = run.recipe.with_numerics_of(Recipe.from_dict(checkpoint["recipe"]))
     kinds: tuple[Weights, ...] = ("best", "last", "ema") if recipe.ema_decay else ("best", "last")
+    same = same_as_best(history_of(options.folder))
     for weights in kinds:
-        evaluate_run(
-            options.folder,
-            EvalOptions(device=device, data_dir=paths.data_dir, weights=weights),
-        )
+        if weights != same:
+            evaluate_run(options.folder, EvalOptions(device=device, data_dir=paths.data_dir, weights=weights))
     model = load_network(checkpoint).to(device)
     measurements = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
