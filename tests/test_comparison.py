@@ -23,7 +23,7 @@ from tinybench.errors import Notice, UsageError
 from tinybench.profiling import inference
 from tinybench.report import collect
 from tinybench.results.comparison import comparison_table, describe, write_comparison
-from tinybench.results.runs import load_runs
+from tinybench.results.runs import load_runs, same_as_best
 from tinybench.runtime.files import read_json, write_json
 from tinybench.sweep import estimate, launchers, runner, status, traces
 from tinybench.sweep.plan import Plan, read_plan
@@ -148,9 +148,13 @@ def test_a_run_leaves_everything_and_is_never_repeated(paths):
         "history.json", "best_model.pth", "test_results.json", "predictions.npz", "measurements.json", "log.txt",
         "checkpoint_epoch_1.pth",
     }  # fmt: skip
-    assert load_runs(paths.results_dir)[0].tests.keys() == {"best", "last", "ema"}
-    found = status.status_of(run, paths.results_dir)
-    assert (found.state, found.epochs) == ("finished", 2)
+    (found,) = load_runs(paths.results_dir)
+    assert found.tests.keys() == {"best", "last", "ema"}
+    tested = {"test_results.json", "test_results_last.json", "test_results_ema.json"}
+    tested.discard(f"test_results_{same_as_best(found.history)}.json")
+    assert {path.name for path in folder.glob("test_results*")} == tested
+    state = status.status_of(run, paths.results_dir)
+    assert (state.state, state.epochs) == ("finished", 2)
     with pytest.raises(UsageError, match=r"holds a run with lr 0\.02, not 0\.5; give the plan another --name"):
         status.status_of(small_plan(overrides=SMALL | {"ema_decay": 0.9, "lr": 0.5}).runs()[0], paths.results_dir)
 
