@@ -17,15 +17,15 @@ sys.path.insert(0, str(ROOT / "src"))
 from tinybench.cli.commands import COMMANDS
 
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "CONTRIBUTING.md", "CHANGELOG.md": "CHANGELOG.md"}
-# What these link to, or show, outside of docs/.
-FILES = ("CITATION.cff", "LICENSE", "plots/subset10/accuracy_bars.png")
+LINKED = ("CITATION.cff", "LICENSE")
+PICTURE = re.compile(r'<img src="([^"]+)"')
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
     for source, page in PAGES.items():
         text = (ROOT / source).read_text(encoding="utf-8").replace("](docs/", "](")
         files.append(File.generated(config, page, content=text))
-    for name in FILES:
+    for name in (*LINKED, *PICTURE.findall((ROOT / "README.md").read_text(encoding="utf-8"))):
         files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
     files.append(File.generated(config, "reference.md", content=reference()))
 
