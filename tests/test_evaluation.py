@@ -300,6 +300,10 @@ def test_the_best_run_by_validation_accuracy_answers(results, tmp_path):
     add("many_worse", 40.0, classes=200, fingerprint="photographs", train_images=80000)
     add("many_better", 50.0, classes=200, fingerprint="photographs", train_images=60000)
     assert answers() == "many_better"
+    add("grown", 99.0, classes=200, fingerprint="photographs", train_images=80000)  # on its first, smaller images
+    path = tmp_path / "grown" / "history.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"best_epoch": 2}))
+    assert answers() == "many_better"
 
 
 def test_bad_files_are_one_line_each_and_the_others_answered(results, tmp_path):

@@ -1,6 +1,7 @@
 """Trained runs: found by name, or by their network where it has one run only."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -109,13 +110,42 @@ def find_checkpoint(results_dir: Path, picked: Mapping[str, Path]) -> Path:
             history: dict[str, Any] = read_json(folder / "history.json")
             data = history.get("dataset", {})
             about = int(data.get("classes", 0)), str(data.get("fingerprint", "")), int(data.get("train_images", 0))
-            val_acc = max(map(float, [*history["val_acc"], *history.get("ema_val_acc", [])]))
-            candidates.append(Candidate(*about, val_acc, folder / BEST))
+            if (val_acc := best_accuracy(history)) is not None:
+                candidates.append(Candidate(*about, float(val_acc), folder / BEST))
     if not candidates:
         raise UsageError(f"no run in {results_dir} has a readable history.json; name one with --run")
     widest = max(candidates, key=lambda run: (run.classes, run.train_images))
     rivals = [run for run in candidates if (run.classes, run.fingerprint) == (widest.classes, widest.fingerprint)]
     return max(rivals, key=lambda run: run.val_acc).checkpoint
+
+
+def best_accuracy(history: Mapping[str, Any]) -> float | None:
+    """Validation accuracy of the best epoch in percent; None before the end of the first.
+
+    While images grow, it need not be the highest of all epochs.
+    """
+    accuracies, best = history.get("ema_val_acc" if best_is_averaged(history) else "val_acc", []), best_epoch(history)
+    return accuracies[best - 1] if 1 <= best <= len(accuracies) else None
+
+
+def best_is_averaged(history: Mapping[str, Any]) -> bool:
+    """Whether the best epoch's weights, which best_model.pth holds, are the moving average; where that is not stated,
+    the plain ones are taken of equal accuracies.
+    """
+    if "best_weights" in history:
+        return bool(history["best_weights"] == "ema")
+    best, averaged = best_epoch(history), history.get("ema_val_acc", [])
+    return 1 <= best <= len(averaged) and bool(averaged[best - 1] > history["val_acc"][best - 1])
+
+
+def best_epoch(history: Mapping[str, Any]) -> int:
+    """Which epoch is the best one, from 1; where that is not stated, the first of the highest accuracy. 0 before the
+    first.
+    """
+    if "best_epoch" in history:
+        return int(history["best_epoch"])
+    known = [-math.inf if math.isnan(accuracy) else accuracy for accuracy in history.get("val_acc", [])]
+    return known.index(max(known)) + 1 if known else 0
 
 
 def network_of(folder: Path) -> str:

@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tinybench.figures.style import PALETTE, add_image_sizes, new_figure, note, points, wrapped
-from tinybench.results.runs import best_is_averaged, data_title, epochs_table, image_sizes
+from tinybench.results.runs import data_title, epochs_table, image_sizes
+from tinybench.runs import best_is_averaged
 
 TRAIN = {"color": PALETTE[1], "linestyle": "--", "marker": "s", "label": "train"}
 VALIDATION = {"color": PALETTE[0], "linestyle": "-", "marker": "o", "label": "validation"}

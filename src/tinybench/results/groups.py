@@ -21,7 +21,7 @@ class SeedGroup:
 
     Attributes:
         plan, recipe, model: of all its runs, see `RunResults`.
-        label: plan, recipe and network, such as "effects10/plain, ResNet-18"; the same in every figure and table.
+        label: plan, recipe and network, such as "twohours/resnet, ResNet-18"; the same in every figure and table.
     """
 
     runs: tuple[RunResults, ...]

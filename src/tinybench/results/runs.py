@@ -3,7 +3,6 @@
 Histories and test results of plain training scripts are read too: what they do not state is filled in, and said.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from tinybench.configuration import resolved_augmentation
 from tinybench.errors import UsageError, UserError, command, notice
 from tinybench.recipe import Recipe, check_run_name
 from tinybench.results.colors import NETWORK_TITLES
-from tinybench.runs import Weights, find_files, is_trial
+from tinybench.runs import Weights, best_accuracy, best_epoch, best_is_averaged, find_files, is_trial
 from tinybench.runtime.files import read_json
 from tinybench.validation import validated
 from tinybench.words import listed
@@ -94,7 +93,9 @@ class RunResults:
     @property
     def val_acc(self) -> float:
         """Validation accuracy in percent at the best epoch, of the weights that are `averaged` or not."""
-        return self.history["ema_val_acc" if self.averaged else "val_acc"][self.history["best_epoch"] - 1]
+        accuracy = best_accuracy(self.history)
+        assert accuracy is not None, "a history that was read has an epoch"
+        return accuracy
 
 
 def load_runs(results_dir: Path, plan: str = "") -> list[RunResults]:
@@ -187,28 +188,14 @@ def read_history(results_dir: Path, run: str) -> dict[str, Any]:
     validated(formats.History, history, f"{path} is damaged")
     epochs = len(history["train_loss"])
     lists = [*CURVES, *(name for name in ("ema_val_loss", "ema_val_acc") if name in history)]
-    best_epoch = history.setdefault("best_epoch", _best_epoch(history["val_acc"]))
-    if any(len(history[name]) != epochs for name in lists) or not 1 <= best_epoch <= epochs:
+    best = history.setdefault("best_epoch", best_epoch(history))
+    if any(len(history[name]) != epochs for name in lists) or not 1 <= best <= epochs:
         raise UserError(f"{path} is damaged: its lists or best_epoch do not fit each other; train that run again")
     for name in ("config", "dataset"):
         history.setdefault(name, {})
     if unstated := [words for name, words in ABOUT.items() if name not in content]:
         notice(f"{path} states {listed(unstated)}")
     return history
-
-
-def _best_epoch(accuracies: list[float]) -> int:
-    """The first epoch with the highest accuracy, counted from 1."""
-    known = [-math.inf if math.isnan(accuracy) else accuracy for accuracy in accuracies]
-    return known.index(max(known, default=-math.inf)) + 1 if known else 1
-
-
-def best_is_averaged(history: dict[str, Any]) -> bool:
-    """Whether the best epoch's weights are the moving average; of equal accuracies the plain weights are taken."""
-    best = history["best_epoch"] - 1
-    if "best_weights" in history:
-        return history["best_weights"] == "ema"
-    return "ema_val_acc" in history and history["ema_val_acc"][best] > history["val_acc"][best]
 
 
 def same_as_best(history: dict[str, Any]) -> Weights | None:

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from tinybench.errors import UserError
 from tinybench.recipe import Recipe
+from tinybench.runs import best_accuracy
 from tinybench.sweep.launchers import POLL_SECONDS, Launcher
 from tinybench.sweep.plan import Run
 from tinybench.sweep.run_one import RunPaths
 from tinybench.sweep.runner import carry_out
 from tinybench.sweep.status import history_of, status_of
-from tinybench.sweep.traces import best_accuracy
 
 
 class Gain(NamedTuple):
@@ -72,5 +72,5 @@ def _finish(runs: Sequence[Run], paths: RunPaths, launch: Launcher) -> None:
 
 def _accuracy(run: Run, paths: RunPaths) -> float:
     best = best_accuracy(history_of(paths.results_dir / run.name))
-    assert best, f"{run.name} is finished"
-    return best[0]
+    assert best is not None, f"{run.name} is finished"
+    return best

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tinybench.errors import UsageError, UserError, printable
 from tinybench.recipe import Recipe
 from tinybench.results.searches import SEARCH
-from tinybench.runs import TRIALS
+from tinybench.runs import TRIALS, best_accuracy
 from tinybench.runtime.files import write_json
 from tinybench.runtime.seeds import Purpose, derive_seed
 from tinybench.sweep.launchers import CALLED_OFF, POLL_SECONDS, Launcher
@@ -29,7 +29,7 @@ from tinybench.sweep.plan import Run
 from tinybench.sweep.run_one import HELD, LOG, RunPaths
 from tinybench.sweep.space import described, distributions, recipe_with, values_of
 from tinybench.sweep.status import history_of
-from tinybench.sweep.traces import LOCK, accuracies, best_accuracy, is_locked
+from tinybench.sweep.traces import LOCK, accuracies, is_locked
 from tinybench.training.checkpoint import difference
 from tinybench.training.saving import DIVERGED
 
@@ -180,8 +180,8 @@ class SearchStudy:
             claim.lock.release()
             return
         failures, self._failures = self._failures + 1, 0
-        if reason is None and best:
-            self._tell(claim, TrialState.COMPLETE, "", best[0], history)
+        if reason is None and best is not None:
+            self._tell(claim, TrialState.COMPLETE, "", best, history)
         elif reason == CALLED_OFF:
             self._tell(claim, TrialState.PRUNED, f"stopped after {done} of {epochs} epochs", None, history)
         elif reason and reason.startswith(DIVERGED):

@@ -7,9 +7,10 @@ from typing import Any, Literal
 from tinybench import formats
 from tinybench.errors import UsageError, UserError, printable
 from tinybench.recipe import Recipe
+from tinybench.runs import best_accuracy, best_is_averaged
 from tinybench.runtime.files import read_json
 from tinybench.sweep.plan import Run
-from tinybench.sweep.traces import ERROR, LOCK, MEASUREMENTS, best_accuracy, is_locked
+from tinybench.sweep.traces import ERROR, LOCK, MEASUREMENTS, is_locked
 from tinybench.training.checkpoint import difference
 
 State = Literal["waiting", "running", "interrupted", "failed", "trained", "finished"]
@@ -84,7 +85,6 @@ def history_of(folder: Path) -> dict[str, Any]:
 
 
 def _note(history: dict[str, Any]) -> str:
-    if (best := best_accuracy(history)) is None:
+    if (accuracy := best_accuracy(history)) is None:
         return ""
-    accuracy, averaged = best
-    return f"validation {accuracy:.2f} %{', averaged weights' if averaged else ''}"
+    return f"validation {accuracy:.2f} %{', averaged weights' if best_is_averaged(history) else ''}"

@@ -17,14 +17,6 @@ def accuracies(history: Mapping[str, Any]) -> list[float]:
     return [max(pair) for pair in zip(plain, history.get("ema_val_acc", plain), strict=False)]
 
 
-def best_accuracy(history: Mapping[str, Any]) -> tuple[float, bool] | None:
-    """Validation accuracy of the best epoch in percent, and whether it is of the averaged weights; None before the end
-    of the first. While images grow, it need not be the highest of all epochs.
-    """
-    best, found = history.get("best_epoch", 0) - 1, accuracies(history)
-    return (found[best], found[best] > history["val_acc"][best]) if 0 <= best < len(found) else None
-
-
 def is_locked(path: Path) -> bool:
     """Whether a process holds the lock."""
     if not path.exists():

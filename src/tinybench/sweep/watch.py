@@ -8,9 +8,9 @@ from typing import Any, Literal
 from tinybench import formats
 from tinybench.errors import UserError
 from tinybench.results.runs import stated_recipe
-from tinybench.runs import find_files
+from tinybench.runs import best_accuracy, find_files
 from tinybench.runtime.files import read_json
-from tinybench.sweep.traces import ERROR, LOCK, best_accuracy, is_locked
+from tinybench.sweep.traces import ERROR, LOCK, is_locked
 
 State = Literal["running", "failed", "interrupted", "done"]
 ORDER: tuple[State, ...] = ("running", "failed", "interrupted", "done")
@@ -62,13 +62,13 @@ def _progress(folder: Path, results_dir: Path, now: float) -> Progress:
         state = "failed"
     elif epochs < planned or not epochs:
         state = "interrupted"
-    rates, best = history.get("images_per_second", []), best_accuracy(history)
+    rates = history.get("images_per_second", [])
     return Progress(
         name=folder.relative_to(results_dir).as_posix(),
         state=state,
         epochs=epochs,
         planned=planned,
-        val_acc=best and best[0],
+        val_acc=best_accuracy(history),
         images_per_second=rates[-1] if rates else None,
         seconds_left=max(0.0, _seconds_after(history) - (now - changed)) if running and epochs else None,
         changed=changed,
