@@ -22,10 +22,12 @@ PICTURE = re.compile(r'<img src="([^"]+)"')
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
+    others = set(LINKED)
     for source, page in PAGES.items():
         text = (ROOT / source).read_text(encoding="utf-8").replace("](docs/", "](")
         files.append(File.generated(config, page, content=text))
-    for name in (*LINKED, *PICTURE.findall((ROOT / "README.md").read_text(encoding="utf-8"))):
+        others.update(PICTURE.findall(text))
+    for name in sorted(others):
         files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
     files.append(File.generated(config, "reference.md", content=reference()))
 
