@@ -88,11 +88,11 @@ def test_what_lies_beside_the_classes_is_named(tmp_path):
     assert list(listing.splits["train"]) == ["a", "b"]
     assert listing.left_out == [
         "flowers/, which holds the folders beside it once more",
-        "1 images in flowers/ that are in no class folder",
+        "1 image in flowers/, in no class folder",
     ]
     fill(tmp_path / "split" / "train")
     save(tmp_path / "split" / "loose.png")
-    assert read_folder(tmp_path / "split").left_out == ["1 images beside train/"]
+    assert read_folder(tmp_path / "split").left_out == ["1 image beside train/"]
 
 
 def test_packed_data_of_an_earlier_version_that_took_splits_for_classes(tmp_path, monkeypatch):
@@ -259,7 +259,7 @@ def test_one_scale_for_all_images_of_a_data_set(tmp_path, capsys):
     assert tops == [1, 16, 255]  # not each by its own range
     out = capsys.readouterr().out
     assert "10 images of more than 8 bits a channel: 4095 counts as white" in out
-    assert "1 of them keep hardly any levels" in out
+    assert "hardly any levels of gray at that scale in 1 of them" in out
     assert "black.png" in out
 
 
@@ -277,7 +277,7 @@ def test_values_that_are_not_finite_are_named(tmp_path):
         for index in range(3):
             ramp(root / label / f"{index}.tif", 0.5, np.float32)
     ramp(root / "a" / "nan.tif", np.nan, np.float32)
-    with pytest.raises(UserError, match=r"1 images are damaged: .*nan\.tif: holds values that are not finite"):
+    with pytest.raises(UserError, match=r"1 damaged image: .*nan\.tif: holds values that are not finite"):
         load(root, "train")
 
 
@@ -318,7 +318,7 @@ def test_damaged_images_are_all_named_and_can_be_left_out(tmp_path, capsys):
         (root / name).write_text("no image")
     with pytest.raises(UserError) as caught:
         load(root, "train")
-    assert all(name in str(caught.value) for name in ("3 images", "a/1.png", "a/2.png", "b/3.png", "--skip_damaged"))
+    assert all(name in str(caught.value) for name in ("3 damaged images", "a/1.png", "a/2.png", "b/3.png", "--skip_damaged"))
     train = datasets.load(str(root), "train", tmp_path / "data", 16, skip_damaged=True)
     test = datasets.load(str(root), "test", tmp_path / "data", 16, skip_damaged=True)
     assert len(train) + len(test) == 17
@@ -336,7 +336,7 @@ def test_new_data_replace_old_ones_when_they_are_complete(tmp_path):
     before = tree(tmp_path / "curated")
     files = archive_files()
     files["train/n00000001/images/n00000001_0.JPEG"] = b"no image"
-    with pytest.raises(UserError, match="1 images are damaged"):
+    with pytest.raises(UserError, match="1 damaged image"):
         curate_zip(write_zip(tmp_path / "bad.zip", files), tmp_path)
     assert tree(tmp_path / "curated") == before
 

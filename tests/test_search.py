@@ -306,7 +306,7 @@ def test_summary_and_gain_in_words(paths):
     found = read_search(paths.results_dir, "found")
     lines = summary(found)
     assert lines[0].startswith(f"best of 20 trials: {found['best']}, ")
-    assert any("were stopped early, which saved" in line for line in lines)
+    assert any("stopped early, which saved" in line for line in lines)
     assert any(line.startswith("what mattered: lr ") for line in lines)
     line = gain_line(Gain([40.0, 41.0], [42.0, 44.0]), 7)
     assert line.startswith(

@@ -23,6 +23,11 @@ def span(values: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 run", "2 runs" or "1,200 images"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """ "40 s", "12 min", "3 h 05 min" or "2 d 4 h"."""
     minutes = round(seconds / 60)

@@ -14,6 +14,7 @@ from tinybench.figures.images import class_examples, mistaken_examples
 from tinybench.metrics import scores_by_class
 from tinybench.results.classes import ClassResults, classes_of, mistakes_of
 from tinybench.runs import PREDICTIONS
+from tinybench.words import counted
 
 SHOWN = 8  # classes at either end, and pairs
 
@@ -31,7 +32,7 @@ def error_table(results: dict[str, Any]) -> str:
     details = [""] * len(classes.ids)
     if "per_class_scores" in results:
         details = [
-            f" ({row.support} images, "
+            f" ({counted(row.support, 'image')}, "
             + (f"precision {row.precision:.2f} %, F1 {row.f1:.2f} %)" if row.precision >= 0 else "never predicted)")
             for row in scores_by_class(classes.confusion).itertuples()
         ]

@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 from tinybench.cli import console
 from tinybench.errors import command
 from tinybench.recipe import Count, CountOrNone, Device, Positive, Recipe, RunOptions, Side
+from tinybench.words import counted
 
 Number = TypeVar("Number", int, float)
 
@@ -92,7 +93,7 @@ def main() -> None:
     for kind, what in (("linear", f"linear head, lr {lr:g}"), ("neighbours", f"{k} nearest images")):
         mean, low, high = mean_interval([row[kind] for row in rows])
         spread = f" ({low:.2f} to {high:.2f})" if low is not None and high is not None else ""
-        print(f"{what}: {mean:.2f} %{spread} on validation images, {len(rows)} seeds")
+        print(f"{what}: {mean:.2f} %{spread} on validation images, {counted(len(rows), 'seed')}")
     write_json(arguments.results_dir / name / "probe.json", {**fields, "lr": lr, "k": k, "validation_accuracies": rows})
     print(f"next: {command('src/test.py', '--run', f'{name}/seed0')}")
 

@@ -21,7 +21,7 @@ from tinybench.configuration import get_recipe, load_augmentations, load_recipes
 from tinybench.errors import UsageError, printable
 from tinybench.model_file import load_model_file
 from tinybench.recipe import Count, CountOrNone, Draft, NotNegative, Recipe, check_run_name
-from tinybench.words import duration, listed
+from tinybench.words import counted, duration, listed
 
 if TYPE_CHECKING:
     from tinybench.sweep.gain import Gain
@@ -136,13 +136,15 @@ def summary(found: dict[str, Any]) -> list[str]:
     stopped = stopped_early(found)
     epochs, seconds = saved_epochs(found)
     best = next(trial for trial in trials if trial["number"] == found["best"])
-    lines = [f"best of {len(trials)} trials: {best['number']}, {best['val_acc']:.2f} % on the validation images"]
+    lines = [
+        f"best of {counted(len(trials), 'trial')}: {best['number']}, {best['val_acc']:.2f} % on the validation images"
+    ]
     if not best["start"]:
         lines.append(f"  {printable(described(best['values']))}")
     if stopped:
         planned = len(trials) * found["recipe"]["epochs"]
         lines.append(
-            f"{len(stopped)} trials were stopped early, which saved {epochs} of {planned} epochs, about "
+            f"{counted(len(stopped), 'trial')} stopped early, which saved {epochs} of {planned} epochs, about "
             f"{duration(seconds)}"
         )
     if found["importance"]:

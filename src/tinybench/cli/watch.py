@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tinybench.cli import console
 from tinybench.errors import UsageError, printable
 from tinybench.recipe import Positive
-from tinybench.words import duration, shortened
+from tinybench.words import counted, duration, shortened
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -70,7 +70,7 @@ def table(folder: Path, width: int, height: int = 0) -> "Table":
 
     runs = watched(folder)
     shown = runs[: max(1, height - 5)] if height else runs
-    title = f"{len(runs)} runs in {folder}" + (f", {len(shown)} shown" if len(shown) < len(runs) else "")
+    title = f"{counted(len(runs), 'run')} in {folder}" + (f", {len(shown)} shown" if len(shown) < len(runs) else "")
     drawn = Table(title=printable(title), title_justify="left", box=None, pad_edge=False)
     drawn.add_column("run", no_wrap=True)
     for name, justify, letters in COLUMNS:

@@ -26,6 +26,7 @@ from tinybench.data.prepare.packed import (
 )
 from tinybench.data.prepare.torchvision_sets import SETS, pack_torchvision
 from tinybench.errors import UsageError, UserError, command, printable
+from tinybench.words import counted
 
 # Means and standard deviations of the channels, of pixels from 0 to 1, that networks trained on ImageNet expect.
 STATISTICS = {
@@ -151,8 +152,8 @@ def _white(paths: Sequence[Path]) -> float:
     if not ranges:
         return 0.0
     white = white_of(max(largest for _, largest in ranges.values()))
-    print(f"  {len(ranges):,} images of more than 8 bits a channel: {white:g} counts as white", flush=True)
+    print(f"  {counted(len(ranges), 'image')} of more than 8 bits a channel: {white:g} counts as white", flush=True)
     if flat := [path for path, (low, high) in ranges.items() if 255 * (high - low) / white < 2]:
         names = ", ".join(printable(path) for path in flat[:5])
-        print(f"  {len(flat):,} of them keep hardly any levels of gray at that scale: {names}", flush=True)
+        print(f"  hardly any levels of gray at that scale in {len(flat):,} of them: {names}", flush=True)
     return white

@@ -11,7 +11,7 @@ from tinybench.sweep.launchers import Launcher
 from tinybench.sweep.plan import Run
 from tinybench.sweep.run_one import HELD, RunPaths
 from tinybench.sweep.status import Status, epochs_done, status_of
-from tinybench.words import duration
+from tinybench.words import counted, duration
 
 
 def show_plan(name: str, runs: Sequence[Run], statuses: Mapping[str, Status], paths: RunPaths) -> float:
@@ -31,10 +31,8 @@ def show_plan(name: str, runs: Sequence[Run], statuses: Mapping[str, Status], pa
         each = epoch_seconds(mine[0], paths)
         seconds = sum(sum(each[statuses[run.name].epochs :]) for run in mine)
         total += seconds
-        print(
-            f"  {recipe_name:<16}{len(mine):3d} runs{epochs:6d} epochs   about {duration(seconds)}",
-            flush=True,
-        )
+        work = f"{counted(len(mine), 'run'):<8}{counted(epochs, 'epoch'):<12}about {duration(seconds)}"
+        print(f"  {recipe_name:<18}{work}", flush=True)
     if runs:
         print(f"  one after the other on this machine: about {duration(total)}", flush=True)
     return total

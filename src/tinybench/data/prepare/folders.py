@@ -9,6 +9,7 @@ from tinybench.data.prepare.listing import is_image, is_litter, list_files
 from tinybench.data.prepare.packed import SPLITS, Split
 from tinybench.errors import UserError, printable
 from tinybench.runtime.seeds import Purpose, numpy_generator
+from tinybench.words import counted
 
 # What people call the splits, whatever the case: Train, training_set, asl_alphabet_train, train-images, val2017 …
 SPLIT_WORDS: dict[Split, str] = {
@@ -91,7 +92,7 @@ def read_folder(root: Path) -> Folder:
         else:
             left_out.append(f"{path.name}/, as {place.name}/ holds the classes")
     if trains and (loose := _images_in(root)):
-        left_out.append(f"{loose:,} images beside {place.name}/")
+        left_out.append(f"{counted(loose, 'image')} beside {place.name}/")
     if "test" not in found and "val" in found:
         found["test"] = found.pop("val")
     if "test" not in found:
@@ -174,7 +175,7 @@ def _classes(root: Path, left_out: list[str]) -> Classes:
         classes[name] = sorted(path for path in files if is_image(path))
         others.update(_kind(path) for path in files if not is_image(path))
     if loose := _images_in(root):
-        left_out.append(f"{loose:,} images in {root.name}/ that are in no class folder")
+        left_out.append(f"{counted(loose, 'image')} in {root.name}/, in no class folder")
     if others:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in others.most_common(5))
         left_out.append(f"{sum(others.values()):,} files in {root.name}/ that are no images ({kinds})")

@@ -28,6 +28,7 @@ from tinybench.data.prepare.decode import NamedSource
 from tinybench.errors import UserError, printable, reason
 from tinybench.runtime.files import atomic_path, read_json, write_json
 from tinybench.runtime.processes import end_with_parent
+from tinybench.words import counted
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -89,9 +90,8 @@ class DamagedImages(UserError):
         self.reasons = reasons
         shown = "; ".join(list(reasons.values())[:SHOWN])
         more = f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
-        super().__init__(
-            f"{len(reasons)} images are damaged: {shown}{more}; mend them, or leave them out: --skip_damaged"
-        )
+        images = counted(len(reasons), "damaged image")
+        super().__init__(f"{images}: {shown}{more}; mend them, or leave them out: --skip_damaged")
 
 
 @dataclass(frozen=True)
