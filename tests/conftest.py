@@ -12,7 +12,7 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 import pytest
 
 from tinybench.data import datasets
-from tinybench.models import convnext, densenet, efficientnet, mobilenet, swin, vit
+from tinybench.models import convnext, densenet, efficientnet, mobilenet, resnet, swin, vit
 
 
 @pytest.fixture(scope="session")
@@ -55,12 +55,13 @@ def _imports_stay() -> None:
 @pytest.fixture
 def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deep networks with every kind of their layers, but fewer: for what takes as long as a network is deep."""
-    monkeypatch.setattr(densenet, "BLOCKS", (2, 2, 2, 2))
+    monkeypatch.setattr(densenet, "BLOCKS", (2, 1, 1, 1))
     monkeypatch.setattr(efficientnet, "STAGES", tuple((e, c, 1, s, k) for e, c, _, s, k in efficientnet.STAGES))
     monkeypatch.setattr(mobilenet, "BLOCKS", mobilenet.BLOCKS[::2])
-    monkeypatch.setattr(swin, "DEPTHS", (2, 2, 2, 2))
+    monkeypatch.setattr(swin, "DEPTHS", (2, 1, 1, 1))
     monkeypatch.setattr(convnext, "SIZES", {size: (dims, (1, 1, 1, 1)) for size, (dims, _) in convnext.SIZES.items()})
-    monkeypatch.setitem(vit.ViT.__init__.__kwdefaults__, "depth", 2)
+    monkeypatch.setitem(vit.ViT.__init__.__kwdefaults__, "depth", 1)
+    monkeypatch.setitem(resnet.DEPTHS, 34, (1, 1, 1, 1))
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from tinybench.recipe import Recipe
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
-OTHERS = {"timm/resnet10t": {}, "timm/mobilenetv3_small_050": {}, "timm/vit_tiny_patch16_224": {"depth": 2}}
+OTHERS = {"timm/resnet10t": {}, "timm/mobilenetv3_small_050": {}, "timm/vit_tiny_patch16_224": {"depth": 1}}
 
 
 def make_checkpoint(folder, data_dir, image_size=32, **fields):

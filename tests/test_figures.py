@@ -63,8 +63,9 @@ def one(tmp_path_factory):
 
 
 def drawn(figure):
-    """Draw it, so that limits and ticks are those that people see."""
-    FigureCanvasAgg(figure).draw()
+    """Lay it out, so that limits and ticks are those that people see."""
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
     return figure
 
 

@@ -9,6 +9,7 @@ from tinybench import __version__
 from tinybench.cli import console
 from tinybench.errors import UsageError
 from tinybench.runtime.allocator import start_again
+from tinybench.runtime.processes import end_quickly
 
 # In the order of the work.
 COMMANDS = {
@@ -52,6 +53,7 @@ def start(name: str) -> None:
     """
     if name in LONG:
         start_again()
+    end_quickly()
     console.run(lambda: import_module(f"tinybench.cli.{name}").main())
 
 

@@ -1,6 +1,5 @@
 """Runs put together: those that may be compared, and the seeds of one recipe."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import NamedTuple
 
 from tinybench.errors import UsageError, UserError, command, notice
 from tinybench.results.colors import MODEL_COLORS
-from tinybench.results.runs import CURVES, UNSTATED, RunResults, stated_recipe
+from tinybench.results.runs import UNSTATED, RunResults
 from tinybench.words import listed
 
 ORDER = {name: position for position, name in enumerate(MODEL_COLORS)}
@@ -70,11 +69,8 @@ def distinct(runs: Sequence[RunResults]) -> list[RunResults]:
     first: dict[str, RunResults] = {}
     twice = {}
     for run in sorted(runs, key=lambda run: (-seeds[run.plan, run.recipe], -len(run.tests), -len(run.measurements))):
-        recipe = stated_recipe(run.history)
-        config = recipe.as_dict() if recipe else run.history["config"]
-        training = json.dumps([config, *(run.history[name] for name in CURVES)], sort_keys=True)
-        if first.setdefault(training, run).plan != run.plan:
-            twice[run.name] = f"{run.name} (is {first[training].name})"
+        if first.setdefault(run.training, run).plan != run.plan:
+            twice[run.name] = f"{run.name} (is {first[run.training].name})"
     if twice:
         notice(f"shown once, since it is one training with one history: {listed(twice.values())}")
     return [run for run in runs if run.name not in twice]

@@ -3,8 +3,10 @@
 Histories and test results of plain training scripts are read too: what they do not state is filled in, and said.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ParamSpec, TextIO, TypeVar
 
@@ -96,6 +98,13 @@ class RunResults:
         accuracy = best_accuracy(self.history)
         assert accuracy is not None, "a history that was read has an epoch"
         return accuracy
+
+    @cached_property
+    def training(self) -> str:
+        """What was trained and how it went: the same in all plans that one training stands in."""
+        recipe = stated_recipe(self.history)
+        config = recipe.as_dict() if recipe else self.history["config"]
+        return json.dumps([config, *(self.history[name] for name in CURVES)], sort_keys=True)
 
 
 def load_runs(results_dir: Path, plan: str = "") -> list[RunResults]:

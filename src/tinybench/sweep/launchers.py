@@ -20,7 +20,7 @@ import tinybench
 from tinybench.errors import UsageError
 from tinybench.recipe import Device
 from tinybench.runtime.allocator import SWITCH, TUNABLES
-from tinybench.runtime.processes import end_with_parent
+from tinybench.runtime.processes import end_quickly, end_with_parent
 from tinybench.runtime.signals import StopSignals
 from tinybench.sweep.plan import Run
 from tinybench.sweep.run_one import LOG, RunPaths, run_one_logged
@@ -80,6 +80,7 @@ def _lost(exit_code: int | None, log: Path) -> str:
 def _child(run: Run, paths: RunPaths, sender: Any) -> None:
     os.setsid()  # Ctrl-C reaches the parent alone, which passes it on
     end_with_parent()
+    end_quickly()
     # Outside of the training too, the parent's SIGTERM lets Python end in order and give its semaphores back.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with contextlib.suppress(Stopped):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from tinybench.data import datasets
 from tinybench.data.imageset import ImageSet
+from tinybench.data.prepare.decode import FORMATS
 from tinybench.data.prepare.packed import SPLITS, Split
 
 CHUNK = 1000
@@ -70,7 +71,7 @@ def explore(dataset: str, data_dir: Path, image_size: int = 64, skip_damaged: bo
 
 def _grayscale_files(folder: Path) -> dict[str, int]:
     """The number of curated files with one channel; empty if curation kept no files."""
-    modes = Counter(Image.open(path).mode for path in folder.glob("*/*.JPEG"))
+    modes = Counter(Image.open(path, formats=FORMATS).mode for path in folder.glob("*/*.JPEG"))
     return {"grayscale_files": modes["L"]} if modes else {}
 
 
