@@ -18,7 +18,7 @@ from tinybench.configuration import get_recipe, load_recipes, load_searches
 from tinybench.errors import UsageError, UserError
 from tinybench.recipe import Recipe
 from tinybench.results.runs import load_runs
-from tinybench.results.searches import best_so_far, read_search, saved_epochs
+from tinybench.results.searches import best_so_far, read_search, saved_epochs, stopped_early
 from tinybench.runs import find_runs
 from tinybench.runtime.files import write_json
 from tinybench.sweep.gain import Gain, measure_gain
@@ -27,6 +27,7 @@ from tinybench.sweep.run_one import HELD, RunPaths, run_one_logged
 from tinybench.sweep.search import Search, SearchStudy, carry_out_search
 from tinybench.sweep.space import distributions, read_space, recipe_with, values_of
 from tinybench.training.saving import DIVERGED, Stopped
+from tinybench.words import counted
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = Recipe(model="alexnet", epochs=4, lr=0.1, augment="none")
@@ -306,7 +307,7 @@ def test_summary_and_gain_in_words(paths):
     found = read_search(paths.results_dir, "found")
     lines = summary(found)
     assert lines[0].startswith(f"best of 20 trials: {found['best']}, ")
-    assert any("stopped early, which saved" in line for line in lines)
+    assert f"{counted(len(stopped_early(found)), 'trial')} stopped early, which saved" in "\n".join(lines)
     assert any(line.startswith("what mattered: lr ") for line in lines)
     line = gain_line(Gain([40.0, 41.0], [42.0, 44.0]), 7)
     assert line.startswith(

@@ -2,7 +2,6 @@
 
 import atexit
 import gc
-import multiprocessing
 import os
 import threading
 
@@ -14,6 +13,8 @@ def end_quickly() -> None:
 
 def end_with_parent() -> None:
     """End this process when the one that started it was killed; otherwise it would go on, or wait for ever."""
+    import multiprocessing  # not above: it would take every command 20 ms more to start
+
     parent = multiprocessing.parent_process()
     assert parent is not None  # called in a child
 

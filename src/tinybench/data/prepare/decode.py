@@ -51,7 +51,8 @@ def deep_range(source: Path | bytes, name: str = "") -> tuple[float, float] | No
         UserError: as `read_rgb` does.
     """
     name = name or str(source)
-    with contextlib.suppress(Exception), Image.open(source) as image:  # the header tells, of most images
+    # The header tells, of most images.
+    with contextlib.suppress(Exception), Image.open(source, formats=FORMATS) as image:
         if not _is_deep(image):
             return None
     read = _read(source, name)
